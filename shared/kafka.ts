@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
-import { type Kafka as Client, Kafka, logLevel } from 'kafkajs'
+import { connect, type Socket } from 'node:net'
+import { type ISocketFactory, Kafka, logLevel } from 'kafkajs'
+import { pause, withDeadline } from './lifecycle.ts'
 import type { Log } from './log.ts'
-
-export type KafkaClient = Client
 
 export interface KafkaAddress {
   /** `host:port` of at least one broker. */
@@ -10,13 +10,36 @@ export interface KafkaAddress {
   topic: string
 }
 
-/** The topic's settings: retention is a few access-token lifetimes, and segments roll early enough for it to hold. */
-export function topicConfig(lifetimeS: number): { name: string; value: string }[] {
+export type KafkaClient = Kafka
+
+/** One client and its sockets. */
+export interface KafkaConnection {
+  client: KafkaClient
+  /**
+   * Ends the parts in order, each within two seconds, then cuts every socket: kafkajs alone would wait for the answers
+   * of a broker that hangs. Never throws.
+   */
+  close(...parts: { disconnect(): Promise<void> }[]): Promise<void>
+}
+
+/** How often clients look for new partitions of the topic: milliseconds. Issuers use one only after twice that time. */
+export const PARTITIONS_MAX_AGE_MS = 5000
+
+/** How long one request may take: milliseconds. A broker that needs longer counts as lost. */
+const REQUEST_TIMEOUT_MS = 5000
+const CLOSE_DEADLINE_MS = 2000
+
+/**
+ * The topic's settings: retention is a few access-token lifetimes, and segments roll early enough for it to hold. With
+ * three replicas an acknowledgement means two of them have it, so that losing one loses nothing.
+ */
+export function topicConfig(lifetimeS: number, replicas: number): { name: string; value: string }[] {
   const retentionMs = Math.max(4 * lifetimeS, 60) * 1000
   return [
     { name: 'cleanup.policy', value: 'delete' },
     { name: 'retention.ms', value: String(retentionMs) },
     { name: 'segment.ms', value: String(Math.max(retentionMs / 4, 10_000)) },
+    { name: 'min.insync.replicas', value: replicas >= 3 ? '2' : '1' },
   ]
 }
 
@@ -24,18 +47,85 @@ export function topicConfig(lifetimeS: number): { name: string; value: string }[
  * The one way to Kafka. kafkajs's own retries are few: whoever calls has a loop that waits, reports and tries again.
  * @param clientId how the broker's log names this process
  */
-export function createKafka({ brokers }: KafkaAddress, clientId: string, log: Log): KafkaClient {
+export function createKafka(
+  { brokers }: Pick<KafkaAddress, 'brokers'>,
+  clientId: string,
+  log: Log,
+  socketFactory: ISocketFactory = createSockets().create,
+): KafkaClient {
   stopIdleLoop()
   return new Kafka({
     clientId,
     brokers,
     connectionTimeout: 3000,
-    requestTimeout: 5000,
-    retry: { initialRetryTime: 100, maxRetryTime: 1000, retries: 3 },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 2 },
+    socketFactory,
     logLevel: logLevel.WARN,
     // kafkajs reports each failed try as an error; to us an unreachable broker is a state, reported by who notices it.
     logCreator: () => (entry) => log.debug({ kafka: entry.namespace, detail: entry.log.error }, entry.log.message),
   })
+}
+
+/** A Kafka client that can be ended for certain; parameters as for {@link createKafka}. */
+export function connectKafka(address: KafkaAddress, clientId: string, log: Log): KafkaConnection {
+  const sockets = createSockets()
+  return {
+    client: createKafka(address, clientId, log, sockets.create),
+    async close(...parts) {
+      for (const part of parts) {
+        await withDeadline(part.disconnect(), CLOSE_DEADLINE_MS).catch((err) =>
+          log.debug({ err }, 'a Kafka client did not end in order'),
+        )
+      }
+      sockets.destroy()
+    },
+  }
+}
+
+/**
+ * Opens something that works with Kafka, again and again for as long as the process lives: after each end it waits,
+ * longer after each failure in a row, and opens it anew. A broken kafkajs client is never mended, for after an outage
+ * it can crash (tulios/kafkajs#1686) or hang (tulios/kafkajs#1163).
+ * @param session opens, works, and returns or throws when it has come to its end; `working` resets the waiting
+ */
+export async function keepOpen(
+  session: (working: () => void) => Promise<void>,
+  signal: AbortSignal,
+  onFailure: (error: unknown) => void,
+): Promise<void> {
+  let failures = 0
+  while (!signal.aborted) {
+    try {
+      await session(() => {
+        failures = 0
+      })
+    } catch (error) {
+      if (!signal.aborted) onFailure(error)
+    }
+    const longest = Math.min(100 * 2 ** failures++, 3000)
+    await pause(longest / 2 + (Math.random() * longest) / 2, signal)
+  }
+}
+
+function createSockets(): { create: ISocketFactory; destroy(): void } {
+  const open = new Set<Socket>()
+  let destroyed = false
+  const closed = () => new Error('this Kafka client was closed')
+  return {
+    create({ host, port, onConnect }) {
+      const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, onConnect)
+      open.add(socket)
+      socket.once('close', () => open.delete(socket))
+      // kafkajs may try again after the end; without an error it would wait for an answer.
+      if (destroyed) process.nextTick(() => socket.destroy(closed()))
+      return socket
+    },
+    destroy() {
+      destroyed = true
+      for (const socket of open) socket.destroy(closed())
+    },
+  }
 }
 
 interface RequestQueue {

@@ -26,7 +26,8 @@ export async function cached(name: string, what: string, fill: (folder: string) 
       const folder = mkdtempSync(`${entry}.partial-`)
       try {
         await fill(folder)
-        renameSync(folder, entry)
+        if (!existsSync(entry)) renameSync(folder, entry)
+        else rmSync(folder, { recursive: true, force: true })
       } catch (error) {
         rmSync(folder, { recursive: true, force: true })
         throw error

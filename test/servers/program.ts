@@ -58,8 +58,14 @@ export function startProgram(command: Command, logFile: string): Program {
 }
 
 function sendSignal(child: ChildProcess, container: string | undefined, name: NodeJS.Signals): void {
-  if (container === undefined) child.kill(name)
-  else spawn('docker', ['kill', '--signal', name, container], { stdio: 'ignore' }).on('error', () => {})
+  if (container === undefined) {
+    child.kill(name)
+    return
+  }
+  const docker = spawn('docker', ['kill', '--signal', name, container], { stdio: 'ignore' })
+  docker.on('error', () => {})
+  // The client too: it would go on if the container had not been created yet.
+  if (name === 'SIGKILL') docker.on('exit', () => child.kill(name))
 }
 
 /** The last lines of a log file, for an error's text. */

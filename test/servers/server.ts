@@ -40,7 +40,7 @@ export interface Recipe {
   ports: number
   url(port: number): string
   /** Called once for a new, empty place. */
-  prepare?(place: Place): void
+  prepare?(place: Place): void | Promise<void>
   command(place: Place): Command
   /** Resolves when the server answered as it should; throwing means "not yet". */
   answers(port: number): Promise<void>
@@ -73,7 +73,7 @@ async function newServer(recipe: Recipe): Promise<Server> {
   const place: Place = { ports, data: join(folder, 'data') }
   const logFile = join(folder, 'log')
   mkdirSync(place.data)
-  recipe.prepare?.(place)
+  await recipe.prepare?.(place)
   let program: Program | undefined
   let paused = false
 
@@ -81,8 +81,9 @@ async function newServer(recipe: Recipe): Promise<Server> {
     if (program === undefined || program.hasEnded()) return
     if (paused) resume()
     program.signal('SIGTERM')
-    const over = await Promise.race([program.ended, sleep(deadline)])
-    if (over === undefined) await kill()
+    const timer = setTimeout(() => program?.signal('SIGKILL'), deadline)
+    await program.ended
+    clearTimeout(timer)
   }
   async function kill(): Promise<void> {
     program?.signal('SIGKILL')
@@ -106,7 +107,7 @@ async function newServer(recipe: Recipe): Promise<Server> {
       program?.signal('SIGSTOP')
       paused = true
     },
-    stopKeepingData: () => end(15_000),
+    stopKeepingData: () => end(8_000),
     async stop() {
       // Its data are thrown away: there is no point in waiting long for it to put them in order.
       await end(1000)

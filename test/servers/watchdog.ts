@@ -34,7 +34,7 @@ function guard<T>(set: Set<T>, item: T): () => void {
   }
 }
 
-/** Has the process killed when this process ends; the function returned takes that back (call it once it has ended). */
+/** Has the process (or, by a negative number, its whole group) killed when this process ends; the function returned takes that back (call it once it has ended). */
 export const guardPid = (pid: number): (() => void) => guard(pids, pid)
 
 /** Has the folder deleted when this process ends; the function returned takes that back. */

@@ -1,0 +1,30 @@
+import { SettingsError } from '../shared/settings.ts'
+
+interface SystemError extends Error {
+  code?: string
+  address?: string
+  port?: number
+  path?: string
+}
+
+/** What went wrong at the start, in lines that say what to do. */
+export function describeFailure(error: unknown): string[] {
+  if (error instanceof SettingsError) return error.problems
+  const { code, address, port, path, message } = error as SystemError
+  switch (code) {
+    case 'EADDRINUSE':
+      return [
+        `port ${port} on ${address} is in use; free it, or choose another port (ISSUER_PORT, SIDECAR_PORT, SIDECAR_ADMIN_PORT)`,
+      ]
+    case 'EADDRNOTAVAIL':
+      return [`the address ${address} is not one of this machine's (ISSUER_HOST, SIDECAR_HOST, SIDECAR_ADMIN_HOST)`]
+    case 'EACCES':
+      if (port !== undefined)
+        return [`port ${port} on ${address} may not be opened by this user; choose one above 1023`]
+      break
+  }
+  if (path !== undefined && code !== undefined) {
+    return [`${path} cannot be used (${code}): DATA_DIR has to name a folder this user can write to`]
+  }
+  return [message || String(error)]
+}

@@ -1,0 +1,189 @@
+import type { Writable } from 'node:stream'
+import type { Clock } from '../../shared/clock.ts'
+import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
+import type { Log } from '../../shared/log.ts'
+import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
+import { type Revocation, revocationId } from '../../shared/revocation.ts'
+import { peekSecurityEvent, type SecurityEvent } from '../../shared/security-event.ts'
+import type { Ledger, LedgerCursor, LedgerEntry, Publisher } from '../domain/ports.ts'
+import { createRecentEvents } from './recent-events.ts'
+import { snapshotFrames } from './snapshot.ts'
+import { createSubscriber, type Subscriber } from './subscriber.ts'
+
+/** How long the tail goes on for a sidecar that lost its connection, so that it need not begin anew: milliseconds. */
+const RETURN_WITHIN_MS = 10_000
+
+export interface EventStreamOptions {
+  ledger: Pick<Ledger, 'since' | 'live'>
+  sign(event: SecurityEvent): string
+  clock: Clock
+  /** Which issuer process this is; a part of every event's id. */
+  instance: string
+  /** The `iss` of our own events. */
+  issuer: string
+  /** How often the ledger is read for what other issuers recorded: milliseconds. */
+  tailMs: number
+  heartbeatMs: number
+  log: Log
+  lifecycle: Lifecycle
+  metrics: Metrics
+}
+
+export interface EventStream {
+  /**
+   * Sends the feed to one sidecar as Server-Sent Events: a snapshot, unless `lastEventId` is still within reach, then
+   * every revocation and heartbeat, until either side ends it.
+   */
+  subscribe(out: Writable, lastEventId?: string): void
+  /** Lets revocations that this issuer has just recorded go out at once; the tail would find them later. */
+  notify(entries: Pick<LedgerEntry, 'revocation'>[]): void
+  /** For an issuer without Kafka: the ledger is the log, its commit is the acknowledgement. */
+  publisher: Publisher
+  /** Ends every subscription. */
+  close(): void
+}
+
+/**
+ * The issuer's own feed of revocations. It reads the ledger only while somebody listens. A heartbeat says: all that was
+ * committed before the last read began has been sent on this connection before it.
+ */
+export function createEventStream(options: EventStreamOptions): EventStream {
+  const { ledger, sign, clock, instance, issuer, tailMs, heartbeatMs, log, lifecycle } = options
+  const recent = createRecentEvents(instance)
+  const subscribers = new Set<Subscriber>()
+  const observe = createObserver(options.metrics, () => subscribers.size)
+  let place: { cursor: LedgerCursor } | undefined
+  let positioned = Promise.withResolvers<void>()
+  let tailing: Promise<void> | undefined
+  let closed = false
+  let failing = false
+
+  const stopped = () => closed || lifecycle.signal.aborted
+  const broadcast = (frame: string) => {
+    for (const subscriber of subscribers) subscriber.send(frame)
+  }
+
+  const push = (revocation: Revocation, token?: string) => {
+    const frame = recent.add(revocationId(revocation), () => token ?? sign({ type: 'revocation', revocation }))
+    if (!frame) return
+    observe.pushed()
+    broadcast(frame)
+  }
+
+  /** Reads what is new. @returns the instant before which everything has now been pushed: milliseconds */
+  const readLedger = async () => {
+    const completeUntilMs = clock.now()
+    const { entries, cursor } = await ledger.since(instance, place?.cursor, Math.floor(completeUntilMs / 1000))
+    // The first read gives everything there is, which each subscriber gets as its snapshot.
+    if (place) for (const { revocation } of entries) push(revocation)
+    place = { cursor }
+    positioned.resolve()
+    return completeUntilMs
+  }
+
+  const tail = async () => {
+    let beatAt = 0
+    let leaveAt = 0
+    while (!stopped() && (subscribers.size > 0 || performance.now() < leaveAt)) {
+      if (subscribers.size > 0) leaveAt = performance.now() + RETURN_WITHIN_MS
+      try {
+        const completeUntilMs = await readLedger()
+        if (performance.now() >= beatAt) {
+          beatAt = performance.now() + heartbeatMs
+          broadcast(recent.frame(sign({ type: 'heartbeat', instance, completeUntilMs })))
+        }
+        if (failing) log.info('the event stream reads the ledger again')
+        failing = false
+      } catch (err) {
+        if (!failing) log.error({ err }, 'the event stream cannot read the ledger; it sends no heartbeats until it can')
+        failing = true
+      }
+      await pause(tailMs, lifecycle.signal)
+    }
+    // What happens from here on is missing in the recent events: whoever comes next begins with a snapshot.
+    recent.clear()
+    place = undefined
+    positioned = Promise.withResolvers()
+  }
+
+  const startTail = () => {
+    tailing ??= tail().finally(() => {
+      tailing = undefined
+      if (subscribers.size > 0 && !stopped()) startTail()
+    })
+  }
+
+  const subscribe = (out: Writable, lastEventId?: string) => {
+    if (stopped()) return void out.destroy()
+    const missed = lastEventId === undefined ? undefined : recent.since(lastEventId)
+    const subscriber = createSubscriber(out, (reason) => {
+      subscribers.delete(subscriber)
+      observe.ended(reason)
+      log.info({ reason }, 'a subscriber of the event stream is gone')
+    })
+    // From here on events are kept for it, so that nothing falls between the snapshot's read and the tail.
+    subscribers.add(subscriber)
+    log.info({ resumed: missed !== undefined }, 'a subscriber of the event stream has come')
+    startTail()
+    void begin(subscriber, missed ?? snapshot())
+  }
+
+  const begin = async (subscriber: Subscriber, frames: Iterable<string> | AsyncIterable<string>) => {
+    try {
+      await subscriber.begin(frames)
+    } catch (err) {
+      log.error({ err }, 'a snapshot cannot be sent')
+      subscriber.end('no_snapshot')
+    }
+  }
+
+  const snapshot = async function* () {
+    // Its id is the place at which the subscriber came: what was pushed since then is sent after it.
+    const at = recent.position()
+    // A snapshot has to begin after the tail's first read, whose entries nobody is sent.
+    await positioned.promise
+    yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
+  }
+
+  const close = () => {
+    closed = true
+    for (const subscriber of subscribers) subscriber.end('closing')
+  }
+  lifecycle.onClose('event stream', async () => {
+    close()
+    await tailing
+  })
+
+  return {
+    subscribe,
+    close,
+    notify: (entries) => {
+      if (subscribers.size > 0) for (const { revocation } of entries) push(revocation)
+    },
+    publisher: {
+      async publish(events) {
+        if (subscribers.size === 0) return
+        for (const { token } of events) {
+          const event = peekSecurityEvent(token, issuer)
+          if (event?.type === 'revocation') push(event.revocation, token)
+        }
+      },
+    },
+  }
+}
+
+function createObserver(metrics: Metrics, subscribers: () => number) {
+  const pushed = counter(
+    metrics,
+    'revocation_stream_events_total',
+    'Revocations sent to the subscribers of the stream.',
+  )
+  const ended = counter(
+    metrics,
+    'revocation_stream_ended_total',
+    'Subscriptions of the stream that ended, by reason.',
+    ['reason'],
+  )
+  gauge(metrics, 'revocation_stream_subscribers', 'Sidecars that read the event stream of this issuer.', subscribers)
+  return { pushed: () => pushed.inc(), ended: (reason: string) => ended.inc({ reason }) }
+}

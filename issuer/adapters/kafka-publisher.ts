@@ -1,0 +1,179 @@
+import { type Admin, type Message, Partitioners, type Producer } from 'kafkajs'
+import { connectKafka, keepOpen, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
+import type { Log } from '../../shared/log.ts'
+import type { Check } from '../../shared/operations.ts'
+import type { OutgoingEvent, Publisher } from '../domain/ports.ts'
+import { countPartitions, ensureTopic, type RevocationTopic } from './kafka-topic.ts'
+
+/** Events sent in one request at most: about 350 kB, well below a broker's default limit of 1 MB. */
+const MAX_BATCH = 500
+/** Events waiting at most; beyond that Kafka is not keeping up, and the ledger holds them anyway. */
+const MAX_WAITING = 20_000
+const SEND_DEADLINE_MS = 6000
+
+interface Waiting {
+  events: OutgoingEvent[]
+  resolve(): void
+  reject(error: unknown): void
+}
+
+interface Session {
+  producer: Producer
+  /** Ends the session, for what failed in it. */
+  fail(error: unknown): void
+}
+
+/**
+ * Publishes to Kafka with `acks=all`, one request at a time, so that what was acknowledged first stands first in its
+ * partition. Connects in the background; while there is no connection, `publish` throws at once.
+ *
+ * Not idempotent, in Kafka's sense: an event that is written twice is one revocation, and kafkajs's idempotent
+ * producer can't go on after an error (its sequence numbers stay ahead of the broker's).
+ * @param instance how the broker's log names this issuer, and the message key of heartbeats
+ */
+export function createKafkaPublisher(
+  address: RevocationTopic,
+  instance: string,
+  log: Log,
+  lifecycle: Lifecycle,
+): Publisher & { check(): Check } {
+  const { topic } = address
+  const partitionOf = createPartitioner(topic)
+  let session: Session | undefined
+  let partitions = 0
+  let seen = 0
+  let waiting: Waiting[] = []
+  let waitingEvents = 0
+  let sending = false
+  let reported = false
+
+  const open = async (working: () => void) => {
+    const connection = connectKafka(address, `sallyport-issuer-${instance}`, log)
+    const admin = connection.client.admin()
+    const producer = connection.client.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      allowAutoTopicCreation: false,
+    })
+    try {
+      await admin.connect()
+      await ensureTopic(admin, address, log)
+      await lookAtPartitions(admin)
+      await producer.connect()
+      working()
+      log.info({ topic, partitions }, 'connected to Kafka')
+      reported = false
+      await serve(producer, admin)
+    } finally {
+      session = undefined
+      rejectAll(new Error('Kafka is not reachable'))
+      await connection.close(producer, admin)
+    }
+  }
+
+  /** Lets events through until something fails or the process ends. */
+  const serve = async (producer: Producer, admin: Admin) => {
+    const over = new AbortController()
+    let failure: unknown
+    session = {
+      producer,
+      fail(error) {
+        failure = error
+        over.abort()
+      },
+    }
+    const signal = AbortSignal.any([over.signal, lifecycle.signal])
+    while (!signal.aborted) {
+      await pause(2 * PARTITIONS_MAX_AGE_MS, signal)
+      if (!signal.aborted) await lookAtPartitions(admin)
+    }
+    if (failure) throw failure
+  }
+
+  // A topic that has grown is used at the second look: by then every sidecar has seen the new partition and believes
+  // nothing until it has read a heartbeat there.
+  const lookAtPartitions = async (admin: Admin) => {
+    const count = await countPartitions(admin, topic)
+    if (partitions === 0 || count <= seen) partitions = count
+    seen = count
+  }
+
+  const pump = async () => {
+    if (sending) return
+    sending = true
+    while (waiting.length > 0) {
+      const batch = takeBatch()
+      const used = session
+      try {
+        if (!used) throw new Error('Kafka is not reachable')
+        const messages = batch.flatMap(({ events }) => events.flatMap(toMessages))
+        await withDeadline(
+          used.producer.send({ topic, acks: -1, timeout: SEND_DEADLINE_MS, messages }),
+          SEND_DEADLINE_MS,
+        )
+        for (const { resolve } of batch) resolve()
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+        used?.fail(error)
+        if (session === used) session = undefined
+        rejectAll(error)
+      }
+    }
+    sending = false
+  }
+
+  const takeBatch = () => {
+    let [end, size] = [0, 0]
+    do size += waiting[end++]!.events.length
+    while (end < waiting.length && size + waiting[end]!.events.length <= MAX_BATCH)
+    waitingEvents -= size
+    return waiting.splice(0, end)
+  }
+
+  const toMessages = ({ key, token }: OutgoingEvent): Message[] => {
+    if (key !== undefined) return [{ key, value: token, partition: partitionOf(key, partitions) }]
+    return Array.from({ length: partitions }, (_, partition) => ({ key: instance, value: token, partition }))
+  }
+
+  const rejectAll = (error: unknown) => {
+    const rejected = waiting
+    waiting = []
+    waitingEvents = 0
+    for (const { reject } of rejected) reject(error)
+  }
+
+  const running = keepOpen(open, lifecycle.signal, (err) => {
+    if (!reported) log.error({ err, topic }, 'Kafka cannot be used; trying on')
+    reported = true
+  })
+  lifecycle.onClose('kafka publisher', () => running)
+
+  return {
+    publish(events) {
+      if (events.length === 0) return Promise.resolve()
+      if (!session) return Promise.reject(new Error('Kafka is not reachable'))
+      if (waitingEvents + events.length > MAX_WAITING) return Promise.reject(new Error('too many events are waiting'))
+      return new Promise((resolve, reject) => {
+        waiting.push({ events, resolve, reject })
+        waitingEvents += events.length
+        void pump()
+      })
+    },
+    check: () => ({ name: 'kafka', ok: session !== undefined }),
+  }
+}
+
+/** kafkajs's own rule (murmur2, as the Java client has it) over the number of partitions that we know. */
+function createPartitioner(topic: string): (key: string, count: number) => number {
+  const partitioner = Partitioners.DefaultPartitioner()
+  return (key, count) => {
+    const partitionMetadata = Array.from({ length: count }, (_, partitionId) => ({
+      partitionErrorCode: 0,
+      partitionId,
+      leader: 0,
+      replicas: [],
+      isr: [],
+    }))
+    return partitioner({ topic, partitionMetadata, message: { key, value: null } })
+  }
+}

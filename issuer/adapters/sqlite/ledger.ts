@@ -1,0 +1,70 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { type Revocation, revocationId } from '../../../shared/revocation.ts'
+import type { Ledger, LedgerEntry } from '../../domain/ports.ts'
+import { attempt, inTransaction } from './connect.ts'
+
+const BATCH = 1000
+
+interface Row {
+  seq: number
+  id: string
+  revocation: string
+  keepUntilMs: number
+}
+
+/**
+ * The ledger in SQLite. Its writers hold the file's one write lock, so entries become visible in the order of their
+ * numbers: the number of the last one read is a place to go on from, and whoever reads sees all that was committed.
+ */
+export function createSqliteLedger(db: DatabaseSync): Ledger {
+  const insert = db.prepare(
+    'INSERT INTO ledger (id, revocation, exp, keepUntilMs) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
+  )
+  const exists = db.prepare('SELECT 1 FROM ledger WHERE id = ?')
+  const unpublished = db.prepare('SELECT * FROM ledger WHERE publishedAt IS NULL ORDER BY seq LIMIT ?')
+  const mark = db.prepare(
+    "UPDATE ledger SET publishedAt = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = ? AND publishedAt IS NULL",
+  )
+  const last = db.prepare('SELECT max(seq) AS seq FROM ledger')
+  const between = db.prepare('SELECT * FROM ledger WHERE seq > ? AND seq <= ? AND exp > ? ORDER BY seq')
+  const after = db.prepare('SELECT * FROM ledger WHERE seq > ? AND exp > ? ORDER BY seq LIMIT ?')
+  return {
+    record: (entries) =>
+      attempt(() =>
+        inTransaction(db, () => {
+          for (const { id, revocation, keepUntilMs } of entries) {
+            insert.run(id, JSON.stringify(revocation), revocation.exp, keepUntilMs)
+          }
+        }),
+      ),
+    isSessionRevoked: (sid) =>
+      attempt(() => exists.get(revocationId({ kind: 'session', sid, sub: '', exp: 0 })) !== undefined),
+    unpublished: (_instance, limit) => attempt(() => (unpublished.all(limit) as unknown as Row[]).map(toEntry)),
+    markPublished: (ids) =>
+      attempt(() =>
+        inTransaction(db, () => {
+          for (const id of ids) mark.run(id)
+        }),
+      ),
+    since: (_instance, cursor, nowS) =>
+      attempt(() => {
+        const from = (cursor as number | undefined) ?? 0
+        const to = Math.max(from, (last.get() as { seq: number | null }).seq ?? 0)
+        return { entries: (between.all(from, to, nowS) as unknown as Row[]).map(toEntry), cursor: to }
+      }),
+    async *live(_instance, nowS) {
+      let from = 0
+      for (;;) {
+        const rows = await attempt(() => after.all(from, nowS, BATCH) as unknown as Row[])
+        const lastRow = rows.at(-1)
+        if (!lastRow) return
+        yield rows.map((row) => toEntry(row).revocation)
+        from = lastRow.seq
+      }
+    },
+  }
+}
+
+function toEntry({ id, revocation, keepUntilMs }: Row): LedgerEntry {
+  return { id, revocation: JSON.parse(revocation) as Revocation, keepUntilMs }
+}

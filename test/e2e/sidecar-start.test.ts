@@ -1,0 +1,51 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'tap'
+import { login, logout, register, statusThrough } from '../helpers/client.ts'
+import { ready, startDeployment } from '../helpers/deployment.ts'
+import { missingProduction, productionServers } from '../helpers/production.ts'
+import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
+
+/** Polls without a break until `over` is true. @returns every status seen, with its count */
+async function poll(url: string, token: string, over: () => boolean): Promise<Map<number | string, number>> {
+  const seen = new Map<number | string, number>()
+  while (!over()) {
+    const outcome = await statusThrough(url, token).catch((error) => String(error.code))
+    seen.set(outcome, (seen.get(outcome) ?? 0) + 1)
+  }
+  return seen
+}
+
+for (const [name, env] of [
+  ['with Kafka and the issuer as feeds', {}],
+  ['with Kafka alone', { FEED_TOKEN: '' }],
+] as const) {
+  test(`a sidecar that starts after the logout refuses the token, ${name}`, { skip: missingProduction }, async (t) => {
+    const upstream = await startRecordingUpstream(t)
+    const servers = await productionServers()
+    const deployment = await startDeployment(t, { ...servers, upstream: upstream.url, sidecars: 1, env })
+    const issuerUrl = deployment.issuers[0]!.url
+    const credentials = await register(issuerUrl)
+    const [gone, kept] = [await login(issuerUrl, credentials), await login(issuerUrl, credentials)]
+    t.match(await logout(issuerUrl, gone.access_token), { body: { propagated: true } })
+
+    const late = await deployment.startSidecar()
+    await ready(late.adminUrl)
+    t.equal(await statusThrough(late.url, gone.access_token), 401)
+    t.equal(await statusThrough(late.url, kept.access_token), 200)
+
+    // From the first instant at which the port answers until well after readiness: not served once.
+    for (let round = 0; round < 3; round++) {
+      const restarted = await deployment.sidecars[0]!.restart()
+      let over = false
+      const polling = [1, 2, 3].map(() => poll(restarted.url, gone.access_token, () => over))
+      await ready(restarted.adminUrl)
+      await sleep(300)
+      over = true
+      const seen = (await Promise.all(polling)).flatMap((counts) => [...counts.keys()])
+      t.notOk(seen.includes(200), `never served, only ${[...new Set(seen)].join(' and ')}`)
+      t.ok(seen.includes(401), 'and refused for good once it knows')
+      t.equal(await statusThrough(restarted.url, kept.access_token), 200, 'a live session is served')
+      deployment.sidecars[0] = restarted
+    }
+  })
+}

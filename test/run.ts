@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join, relative } from 'node:path'
+import { createInterface } from 'node:readline'
+import { createTapReader, type TapReader } from './helpers/tap-output.ts'
+import type { Server } from './servers/server.ts'
+import { serversRequired, sharedServers } from './servers/shared.ts'
+import { missingVariable, ServerUnavailable } from './servers/sources.ts'
+import { guardPid } from './servers/watchdog.ts'
+
+// npm test [-- files, folders or options of tap]: prepares the servers, starts one of each for all tests, runs tap and
+// ends with a line `N passed, N failed`.
+
+const root = join(import.meta.dirname, '..')
+const bin = join(root, 'node_modules', '.bin')
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const testFiles = (folder: string): string[] =>
+  globSync('**/*.test.ts', { cwd: folder })
+    .map((file) => join(folder, file))
+    .sort()
+
+/** Sorts the arguments into tap's options and test files; a folder stands for the test files in it. */
+function readArguments(args: string[]): { options: string[]; files: string[] } {
+  const options: string[] = []
+  const named: string[] = []
+  for (const [index, arg] of args.entries()) {
+    const isOption = arg.startsWith('-')
+    if (isOption || isOptionValue(arg, args[index - 1])) options.push(arg)
+    else if (statSync(arg, { throwIfNoEntry: false }) === undefined) throw new Error(`${arg}: no such file or folder`)
+    else named.push(arg)
+  }
+  const folders = named.length > 0 ? named : [join(root, 'test')]
+  return { options, files: folders.flatMap((path) => (statSync(path).isDirectory() ? testFiles(path) : [path])) }
+}
+
+const isOptionValue = (arg: string, before = ''): boolean =>
+  before.startsWith('-') && !before.includes('=') && statSync(arg, { throwIfNoEntry: false }) === undefined
+
+/** Starts what no variable names; the addresses, and what can't be had, go into `env`. */
+async function startShared(env: Record<string, string>): Promise<Server[]> {
+  const missing: string[] = []
+  const starting: Promise<Server>[] = []
+  for (const [kind, { variable, find, start }] of Object.entries(sharedServers)) {
+    if (process.env[variable]) continue
+    try {
+      // One after the other: two at once would fight for the lock of the machine's package manager.
+      await find()
+      const server = start()
+      starting.push(server)
+      env[variable] = (await server).url
+    } catch (error) {
+      if (serversRequired() || !(error instanceof ServerUnavailable)) throw error
+      process.stderr.write(`${error.message}\nThe tests that need it are skipped.\n`)
+      missing.push(kind)
+    }
+  }
+  env[missingVariable] = missing.join(',')
+  return Promise.all(starting)
+}
+
+interface TapRun {
+  child: ChildProcess
+  /** tap's exit code. */
+  ended: Promise<number>
+}
+
+function startTap(options: string[], files: string[], env: Record<string, string>, reader: TapReader): TapRun {
+  const ownReporter = options.some((option) => /^(-R|--reporter)/.test(option))
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-tap-'))
+  const output = join(folder, 'output.tap')
+  const defaults = [
+    '--disable-coverage',
+    '--allow-empty-coverage',
+    '--jobs=2',
+    '--timeout=180',
+    `--output-file=${output}`,
+  ]
+  const reporter = ownReporter ? [] : ['--reporter=tap']
+  const child = spawn(
+    join(bin, 'tap'),
+    [...defaults, ...reporter, ...options, ...files.map((file) => relative(root, file))],
+    {
+      cwd: root,
+      // A group of its own, so that all of it can be ended at once and Ctrl-C reaches this process only.
+      detached: true,
+      stdio: ['ignore', ownReporter ? 'inherit' : 'pipe', 'inherit'],
+      env: { ...process.env, ...env, TAP_TYPE_STRIP_ONLY: '1', PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` },
+    },
+  )
+  if (child.pid !== undefined) guardPid(-child.pid)
+  if (child.stdout) createInterface({ input: child.stdout }).on('line', reader.line)
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code) => {
+      if (ownReporter) for (const line of readFileSync(output, 'utf8').split('\n')) reader.line(line)
+      rmSync(folder, { recursive: true, force: true })
+      resolve(code ?? 1)
+    })
+  })
+  return { child, ended }
+}
+
+/** Says how it ended and returns the exit code. */
+function summarize(reader: TapReader, tapCode: number): number {
+  const { passed, failed, skipped } = reader.totals() ?? { passed: 0, failed: 0, skipped: 0 }
+  let code = tapCode
+  const broken = (reason: string): void => {
+    say(reason)
+    code ||= 1
+  }
+  say('')
+  if (reader.totals() === undefined) broken('tap ended without a result')
+  else if (passed + failed === 0) broken('no test was run')
+  if (skipped > 0)
+    say(
+      `skipped:\n${reader
+        .skipped()
+        .map((test) => `  ${test}\n`)
+        .join('')}`,
+    )
+  if (skipped > 0 && serversRequired()) broken('nothing may be skipped here (CI or SALLYPORT_REQUIRE_SERVERS is set)')
+  // A run that failed as a whole must not read like a success.
+  const failures = code !== 0 && failed === 0 ? 1 : failed
+  say(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  return code
+}
+
+async function main(): Promise<number> {
+  const { options, files } = readArguments(process.argv.slice(2))
+  const reader = createTapReader(say)
+  const env: Record<string, string> = {}
+  let tap: TapRun | undefined
+  let interrupted = false
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      interrupted = true
+      // Before tap runs there is nothing to end in order: what was started ends with this process.
+      if (tap?.child.pid === undefined) process.exit(130)
+      process.kill(-tap.child.pid, 'SIGKILL')
+    })
+  }
+  const servers = await startShared(env)
+  tap = startTap(options, files, env, reader)
+  const code = await tap.ended
+  await Promise.all(servers.map((server) => server.stop()))
+  if (interrupted) say('interrupted')
+  return summarize(reader, interrupted ? 130 : code)
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  say(`\nthe tests could not be run: ${error instanceof Error ? error.message : String(error)}`)
+  say('0 passed, 1 failed')
+  process.exitCode = 1
+}

@@ -1,0 +1,119 @@
+import { join } from 'node:path'
+import { MongoClient } from 'mongodb'
+import { installDebian } from './apt.ts'
+import { cached } from './cache.ts'
+import { onPath, run } from './command.ts'
+import { dockerRun, removeVolume } from './docker.ts'
+import { type Place, type Server, startServer } from './server.ts'
+import { findSource, type Source } from './sources.ts'
+
+const secantus = '0.7.0b3'
+const replicaSet = 'sallyport-test'
+
+/** Where a server of MongoDB's wire protocol comes from on this machine; fetches it if need be. Throws ServerUnavailable. */
+export const findMongo = (): Promise<Source> =>
+  findSource({
+    kind: 'mongo',
+    name: 'MongoDB',
+    variable: 'TEST_MONGO_URL',
+    image: 'mongo:8',
+    installed: () => {
+      const file = onPath('mongod')
+      return file === undefined ? undefined : { kind: 'program', file, args: [] }
+    },
+    hint: 'mongod',
+    // No registry carries mongod itself.
+    fetch: fetchSecantus,
+  })
+
+/** Starts a MongoDB of the caller's own: one node of a replica set, so that transactions and change streams work. */
+export async function startMongo(): Promise<Server> {
+  const source = await findMongo()
+  const isSecantus = source.kind === 'program' && source.file !== onPath('mongod')
+  return startServer({
+    name: 'MongoDB',
+    ports: 1,
+    url,
+    command: (place) => (isSecantus ? secantusCommand(source, place) : mongodCommand(source, place)),
+    answers: isSecantus ? (port) => isPrimary(port) : (port) => initiated(port),
+    discard: source.kind === 'docker' ? removeVolume : undefined,
+  })
+}
+
+const url = (port: number): string => `mongodb://127.0.0.1:${port}/?directConnection=true`
+
+function mongodCommand(source: Source, place: Place) {
+  const port = place.ports[0]
+  const args = ['--replSet', replicaSet, '--port', String(port)]
+  if (source.kind === 'docker') {
+    // The same port inside and outside: the replica set's member has one address, which must hold on both sides.
+    const all = ['mongod', ...args, '--bind_ip_all']
+    return dockerRun({ image: source.image, place, port, data: '/data/db', args: all })
+  }
+  return { file: source.file, args: [...args, '--bind_ip', '127.0.0.1', '--dbpath', place.data] }
+}
+
+function secantusCommand(source: Source & { kind: 'program' }, place: Place) {
+  const where = ['--host', '127.0.0.1', '--port', String(place.ports[0]), '--storage-path', place.data]
+  // Without --sync-on-commit an acknowledged first write to a new collection was seen lost after SIGKILL.
+  const args = [...source.args, ...where, '--sync-on-commit', '--cache-size', '256M', '--log-level', 'WARNING']
+  return { file: source.file, args, env: source.env }
+}
+
+async function withAdmin<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
+  const client = new MongoClient(url(port), { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}
+
+function isPrimary(port: number): Promise<void> {
+  return withAdmin(port, async (client) => {
+    const hello = await client.db('admin').command({ hello: 1 })
+    if (!hello.isWritablePrimary) throw new Error('not primary yet')
+  })
+}
+
+async function initiated(port: number): Promise<void> {
+  await withAdmin(port, async (client) => {
+    const hello = await client.db('admin').command({ hello: 1 })
+    if (hello.setName !== undefined || !hello.isreplicaset) return
+    const members = [{ _id: 0, host: `127.0.0.1:${port}` }]
+    await client.db('admin').command({ replSetInitiate: { _id: replicaSet, members } })
+  })
+  await isPrimary(port)
+}
+
+async function fetchSecantus(): Promise<Source> {
+  const folder = await cached(
+    `secantusdb-${secantus}`,
+    `SecantusDB ${secantus} (Python package, 60 MB)`,
+    async (folder) => {
+      await virtualEnvironment(folder)
+      await run(join(folder, 'bin/python'), [
+        '-m',
+        'pip',
+        'install',
+        '-q',
+        '--disable-pip-version-check',
+        `SecantusDB==${secantus}`,
+      ])
+    },
+  )
+  // Not its console script: that names the folder in which it was installed, before it got its name in the cache.
+  const args = ['-c', 'import sys; from secantus.cli import main; sys.exit(main())']
+  return { kind: 'program', file: join(folder, 'bin/python'), args }
+}
+
+async function virtualEnvironment(folder: string): Promise<void> {
+  const create = (): Promise<string> => run('python3', ['-m', 'venv', folder])
+  try {
+    await create()
+  } catch {
+    // Debian keeps venv in a package of its own.
+    await installDebian(['python3-venv'])
+    await create()
+  }
+}
