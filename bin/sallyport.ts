@@ -15,7 +15,7 @@ process.env.UV_THREADPOOL_SIZE ??= '8'
 const program = new Command('sallyport')
   .description('Stateless JWTs with a logout that works.')
   .version(packageJson.version)
-  .addHelpText('after', '\nEvery setting is an environment variable; the README has the table.')
+  .addHelpText('after', '\nEvery setting is an environment variable: `sallyport settings` lists them.')
   .showHelpAfterError()
 
 program
@@ -37,6 +37,11 @@ program
   .command('demo')
   .description('a service that answers with the request and the identity headers it received (DEMO_HOST, DEMO_PORT)')
   .action(run(async () => (await import('./serve.ts')).serveDemo(process.env)))
+
+program
+  .command('settings')
+  .description('prints every setting with its default and its meaning')
+  .action(run(async () => void process.stdout.write((await import('./settings-table.ts')).settingsTable())))
 
 program
   .command('health')

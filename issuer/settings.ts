@@ -111,7 +111,10 @@ export const ISSUER_SETTINGS = {
   HASH_MEMORY_KIB: row(integer(1, 4 * 1024 * 1024), 19_456, 'Argon2id memory in KiB'),
   HASH_TIME: row(integer(1, 100), 2, 'Argon2id passes'),
   HASH_PARALLELISM: row(integer(1, 16), 1, 'Argon2id lanes'),
-  HASH_CONCURRENCY: row(integer(1, 1024), availableParallelism(), 'passwords hashed at once; by default the cores'),
+  HASH_CONCURRENCY: {
+    ...row(integer(1, 1024), availableParallelism(), 'passwords hashed at once'),
+    shownDefault: 'the cores',
+  },
   // At 11 ms each and two cores the last of 64 waits a third of a second.
   HASH_QUEUE: row(integer(0, 100_000), 64, 'passwords that may wait for their turn'),
   HASH_DEADLINE: row(duration('100ms', '60s'), 5000, 'how long one may wait'),

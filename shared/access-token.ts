@@ -110,7 +110,8 @@ function readClaims({ payload }: ParsedJws): AccessClaims | undefined {
 }
 
 function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT
+  // Ill-formed Unicode has no UTF-8: two such values would become one where they are sent on.
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && value.isWellFormed()
 }
 
 function isTextList(value: unknown): value is string[] {

@@ -4,7 +4,7 @@ import type { AccessClaims } from './access-token.ts'
 export const IDENTITY_HEADERS = {
   userId: { name: 'X-User-Id', value: (claims: AccessClaims) => claims.sub },
   email: { name: 'X-User-Email', value: (claims: AccessClaims) => claims.email },
-  roles: { name: 'X-User-Roles', value: (claims: AccessClaims) => claims.roles.join(',') || undefined },
+  roles: { name: 'X-User-Roles', value: (claims: AccessClaims) => claims.roles },
   scope: { name: 'X-User-Scope', value: (claims: AccessClaims) => claims.scope },
   tier: { name: 'X-User-Tier', value: (claims: AccessClaims) => claims.tier },
   sessionId: { name: 'X-Session-Id', value: (claims: AccessClaims) => claims.sid },
@@ -27,31 +27,33 @@ export const DEFAULT_IDENTITY_HEADERS: IdentityHeaderNames = Object.fromEntries(
 )
 
 /**
- * One spelling for all aliases of a header name: servers and CGI gateways read `X_User_Id`, `x.user.id` and
- * `X-User-Id` as one (CVE-2025-64484).
+ * One spelling for all aliases of a header name. CGI and its heirs make `_` of `-`, some of `.` too (CVE-2025-64484),
+ * and the laxest of everything that is no letter or digit.
  */
 export function canonicalHeaderName(name: string): string {
-  return name.toLowerCase().replace(/[_.]/g, '-')
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '-')
 }
 
 /**
- * The identity headers of a token, ready to be set. A value that can't stand in a header field (control characters,
- * anything beyond ASCII) is percent-encoded as UTF-8; a comma in a role name too, for it separates roles.
+ * The identity headers of a token, ready to be set; one without a value is left out. Values are percent-encoded as UTF-8
+ * where a header field could not carry them (control characters, anything beyond ASCII, a space at either end), and `%`
+ * itself always: two different claims never look the same, and percent-decoding gives back the claim. Roles are
+ * separated by commas, and a comma in a role is encoded.
  */
 export function identityHeaders(claims: AccessClaims, names: IdentityHeaderNames): [name: string, value: string][] {
   const pairs: [string, string][] = []
   for (const [header, name] of Object.entries(names) as [IdentityHeader, string][]) {
-    const subject = header === 'roles' ? { ...claims, roles: claims.roles.map(encodeRole) } : claims
-    const value = IDENTITY_HEADERS[header].value(subject)
-    if (value !== undefined) pairs.push([name, encodeFieldValue(value)])
+    const value = IDENTITY_HEADERS[header].value(claims)
+    if (value === undefined || value.length === 0) continue
+    pairs.push([name, typeof value === 'string' ? encode(value) : value.map(encodeListed).join(',')])
   }
   return pairs
 }
 
-function encodeRole(role: string): string {
-  return role.replaceAll('%', '%25').replaceAll(',', '%2C')
+function encodeListed(value: string): string {
+  return encode(value).replaceAll(',', '%2C')
 }
 
-function encodeFieldValue(value: string): string {
-  return /^[!-~](?:[ -~]*[!-~])?$/.test(value) ? value : encodeURI(value.toWellFormed())
+function encode(value: string): string {
+  return value.toWellFormed().replace(/[^ -$&-~]|^ +| +$/gu, encodeURIComponent)
 }

@@ -44,9 +44,11 @@ function parseJwk(jwk: unknown): VerificationKey | undefined {
   try {
     const key = createPublicKey({ key: jwk as Record<string, string>, format: 'jwk' })
     if (key.asymmetricKeyType !== wanted.keyType) return undefined
-    const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {}
+    const { modulusLength, namedCurve, publicExponent } = key.asymmetricKeyDetails ?? {}
     if (wanted.curve && namedCurve !== wanted.curve) return undefined
     if (modulusLength !== undefined && modulusLength < MIN_RSA_BITS) return undefined
+    // With an exponent of 1 the padded message is its own signature; FIPS 186-5 asks for more than 2^16.
+    if (publicExponent !== undefined && publicExponent < 65_537n) return undefined
     return { kid, alg: alg as Algorithm, key }
   } catch {
     return undefined

@@ -15,11 +15,10 @@ export type KafkaClient = Kafka
 /** One client and its sockets. */
 export interface KafkaConnection {
   client: KafkaClient
-  /**
-   * Ends the parts in order, each within two seconds, then cuts every socket: kafkajs alone would wait for the answers
-   * of a broker that hangs. Never throws.
-   */
-  close(...parts: { disconnect(): Promise<void> }[]): Promise<void>
+  /** Ends a producer, consumer or admin in order, as far as that is possible within two seconds. Never throws. */
+  end(part: { disconnect(): Promise<void> }): Promise<void>
+  /** Cuts every socket that is left: kafkajs alone would wait for the answers of a broker that hangs. */
+  destroy(): void
 }
 
 /** How often clients look for new partitions of the topic: milliseconds. Issuers use one only after twice that time. */
@@ -72,14 +71,11 @@ export function connectKafka(address: KafkaAddress, clientId: string, log: Log):
   const sockets = createSockets()
   return {
     client: createKafka(address, clientId, log, sockets.create),
-    async close(...parts) {
-      for (const part of parts) {
-        await withDeadline(part.disconnect(), CLOSE_DEADLINE_MS).catch((err) =>
-          log.debug({ err }, 'a Kafka client did not end in order'),
-        )
-      }
-      sockets.destroy()
-    },
+    end: (part) =>
+      withDeadline(part.disconnect(), CLOSE_DEADLINE_MS).catch((err) =>
+        log.debug({ err }, 'a Kafka client did not end in order'),
+      ),
+    destroy: sockets.destroy,
   }
 }
 

@@ -2,7 +2,7 @@ import type { Log } from './log.ts'
 
 /** What has been started and has to be ended, last started first. */
 export interface Lifecycle {
-  /** Registers how something ends; `name` is for the log. */
+  /** Registers how something ends; `name` is for the log. What comes after the end has begun is ended too. */
   onClose(name: string, close: () => unknown): void
   /** Ends everything once, however often it is called; a part that fails to end does not keep the others. */
   close(): Promise<void>
@@ -15,20 +15,25 @@ export function createLifecycle(log: Log, deadlineMs = 30_000): Lifecycle {
   const parts: { name: string; close: () => unknown }[] = []
   const ending = new AbortController()
   let closed: Promise<void> | undefined
-  const closeAll = async () => {
-    ending.abort()
-    for (const { name, close } of parts.reverse()) {
+  const endAll = async () => {
+    for (let part = parts.pop(); part; part = parts.pop()) {
       try {
-        await withDeadline(Promise.resolve(close()), deadlineMs)
+        await withDeadline(Promise.resolve(part.close()), deadlineMs)
       } catch (error) {
-        log.error({ err: error, part: name }, 'a part did not end cleanly')
+        log.error({ err: error, part: part.name }, 'a part did not end cleanly')
       }
     }
   }
   return {
-    onClose: (name, close) => parts.push({ name, close }),
-    close: () => {
-      closed ??= closeAll()
+    onClose(name, close) {
+      parts.push({ name, close })
+      // A start that was under way when the end came must not leave anything behind.
+      if (closed) closed = closed.then(endAll)
+    },
+    close() {
+      // Set before the signal, whose listeners may call this again.
+      closed ??= Promise.resolve().then(endAll)
+      ending.abort()
       return closed
     },
     signal: ending.signal,

@@ -6,6 +6,8 @@ export interface Kind<T> {
   read(text: string): T | undefined
   /** What would be right, for the error message: "a whole number from 1 to 65535". */
   expects: string
+  /** The value as one would write it; by default `String(value)`. */
+  show?(value: T): string
 }
 
 /** One setting: a row of the table that the README shows. */
@@ -13,6 +15,8 @@ export interface Setting<T> {
   kind: Kind<T>
   /** What holds when nothing is set. */
   default: T
+  /** How the table shows the default where it depends on the machine or on other settings. */
+  shownDefault?: string
   /** What it means, for the README's table. */
   meaning: string
   /** Secrets are never printed; each may come from a file named by `NAME_FILE`. */
@@ -59,12 +63,38 @@ export function duration(min: string, max: string): Kind<number> {
   return {
     read: (value) => (parse(value) >= parse(min) && parse(value) <= parse(max) ? parse(value) : undefined),
     expects: `a duration from ${min} to ${max}, such as 500ms, 60s, 5m, 12h or 14d`,
+    show: (value) => {
+      const [unit, size] = Object.entries(UNITS).findLast(([, ms]) => value % ms === 0 && value >= ms) ?? ['ms', 1]
+      return `${value / size}${unit}`
+    },
   }
 }
 
+const SIZE_UNITS = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
+
+/** A size with its unit, such as `64KiB`; the value is in bytes. */
+export function size(min: string, max: string): Kind<number> {
+  const parse = (value: string) => {
+    const match = /^(\d{1,9})(B|KiB|MiB|GiB)$/.exec(value)
+    return match ? Number(match[1]) * SIZE_UNITS[match[2] as keyof typeof SIZE_UNITS] : Number.NaN
+  }
+  return {
+    read: (value) => (parse(value) >= parse(min) && parse(value) <= parse(max) ? parse(value) : undefined),
+    expects: `a size from ${min} to ${max}, such as 512B, 64KiB, 16MiB or 1GiB`,
+  }
+}
+
+const FLAGS = new Map([
+  ['true', true],
+  ['on', true],
+  ['false', false],
+  ['off', false],
+])
+
 export const flag: Kind<boolean> = {
-  read: (value) => ({ true: true, on: true, false: false, off: false })[value],
+  read: (value) => FLAGS.get(value),
   expects: 'on or off',
+  show: (value) => (value ? 'on' : 'off'),
 }
 
 export function oneOf<const T extends string>(...values: T[]): Kind<T> {
@@ -79,6 +109,7 @@ export function list<T>(kind: Kind<T>): Kind<T[]> {
       return parts.every((part) => part !== undefined) ? (parts as T[]) : undefined
     },
     expects: `a list, separated by commas, of: ${kind.expects}`,
+    show: (value) => value.map((part) => kind.show?.(part) ?? String(part)).join(','),
   }
 }
 
@@ -86,11 +117,11 @@ export function list<T>(kind: Kind<T>): Kind<T[]> {
 export function url(schemes: readonly string[], whole = false): Kind<string> {
   return {
     read: (value) => {
-      const parsed = URL.canParse(value) ? new URL(value) : undefined
+      // The parser mends what is not quite a URL (`http:host`, spaces); the text is used as it is, so it has to be one.
+      const parsed = /^[a-z+]+:\/\/[!-~]+$/.test(value) && URL.canParse(value) ? new URL(value) : undefined
       if (!parsed || !schemes.includes(parsed.protocol.slice(0, -1))) return undefined
       if (whole) return value
-      const plain = parsed.host && !parsed.username && !parsed.password && !parsed.search && !parsed.hash
-      return plain ? value.replace(/\/$/, '') : undefined
+      return parsed.host && !/[?#@\\]/.test(value) ? value.replace(/\/$/, '') : undefined
     },
     expects: `an address that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
   }

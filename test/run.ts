@@ -31,8 +31,10 @@ function readArguments(args: string[]): { options: string[]; files: string[] } {
     else if (statSync(arg, { throwIfNoEntry: false }) === undefined) throw new Error(`${arg}: no such file or folder`)
     else named.push(arg)
   }
-  const folders = named.length > 0 ? named : [join(root, 'test')]
-  return { options, files: folders.flatMap((path) => (statSync(path).isDirectory() ? testFiles(path) : [path])) }
+  const paths = named.length > 0 ? named : [join(root, 'test')]
+  const files = paths.flatMap((path) => (statSync(path).isDirectory() ? testFiles(path) : [path]))
+  if (files.length === 0) throw new Error(`no test file (*.test.ts) in ${paths.join(' ')}`)
+  return { options, files }
 }
 
 const isOptionValue = (arg: string, before = ''): boolean =>
@@ -60,6 +62,8 @@ async function startShared(env: Record<string, string>): Promise<Server[]> {
   return Promise.all(starting)
 }
 
+const hasOwnReporter = (options: string[]): boolean => options.some((option) => /^(-R|--reporter)/.test(option))
+
 interface TapRun {
   child: ChildProcess
   /** tap's exit code. */
@@ -67,28 +71,19 @@ interface TapRun {
 }
 
 function startTap(options: string[], files: string[], env: Record<string, string>, reader: TapReader): TapRun {
-  const ownReporter = options.some((option) => /^(-R|--reporter)/.test(option))
+  const ownReporter = hasOwnReporter(options)
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-tap-'))
   const output = join(folder, 'output.tap')
-  const defaults = [
-    '--disable-coverage',
-    '--allow-empty-coverage',
-    '--jobs=2',
-    '--timeout=180',
-    `--output-file=${output}`,
-  ]
-  const reporter = ownReporter ? [] : ['--reporter=tap']
-  const child = spawn(
-    join(bin, 'tap'),
-    [...defaults, ...reporter, ...options, ...files.map((file) => relative(root, file))],
-    {
-      cwd: root,
-      // A group of its own, so that all of it can be ended at once and Ctrl-C reaches this process only.
-      detached: true,
-      stdio: ['ignore', ownReporter ? 'inherit' : 'pipe', 'inherit'],
-      env: { ...process.env, ...env, TAP_TYPE_STRIP_ONLY: '1', PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` },
-    },
-  )
+  // Only with another reporter: tap's own `tap` reporter would print everything twice then.
+  const reporter = ownReporter ? `--output-file=${output}` : '--reporter=tap'
+  const defaults = ['--disable-coverage', '--allow-empty-coverage', '--jobs=2', '--timeout=180', reporter]
+  const child = spawn(join(bin, 'tap'), [...defaults, ...options, ...files.map((file) => relative(root, file))], {
+    cwd: root,
+    // A group of its own, so that all of it can be ended at once and Ctrl-C reaches this process only.
+    detached: true,
+    stdio: ['ignore', ownReporter ? 'inherit' : 'pipe', 'inherit'],
+    env: { ...process.env, ...env, TAP_TYPE_STRIP_ONLY: '1', PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` },
+  })
   if (child.pid !== undefined) guardPid(-child.pid)
   if (child.stdout) createInterface({ input: child.stdout }).on('line', reader.line)
   const ended = new Promise<number>((resolve, reject) => {
@@ -129,7 +124,7 @@ function summarize(reader: TapReader, tapCode: number): number {
 
 async function main(): Promise<number> {
   const { options, files } = readArguments(process.argv.slice(2))
-  const reader = createTapReader(say)
+  const reader = createTapReader(hasOwnReporter(options) ? () => {} : say)
   const env: Record<string, string> = {}
   let tap: TapRun | undefined
   let interrupted = false

@@ -67,7 +67,8 @@ export function createKafkaPublisher(
     } finally {
       session = undefined
       rejectAll(new Error('Kafka is not reachable'))
-      await connection.close(producer, admin)
+      await Promise.all([connection.end(producer), connection.end(admin)])
+      connection.destroy()
     }
   }
 

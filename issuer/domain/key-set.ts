@@ -26,7 +26,12 @@ export interface KeySet {
   jwks(): Jwks
   /** Reads the keys again. @throws SigningKeysUnusable, StoreUnavailable; what was known stays in use then */
   reload(): Promise<void>
+  /** Reads the keys again unless that was done a moment ago, and never throws. */
+  refresh(): Promise<void>
 }
+
+/** An unknown `kid` may cost at most one read of the store in this time: milliseconds. */
+const REFRESH_COOLDOWN_MS = 5000
 
 export interface KeySetPorts {
   signingKeys: SigningKeys
@@ -39,7 +44,20 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, lifet
   let opened = new Map<string, SigningKeyPair>()
   let stored: StoredSigningKey[] = []
   let current: SigningKeyPair | undefined
+  let refreshedAt = -Infinity
+  let refreshing: Promise<void> | undefined
   const published = () => stored.filter((key) => isPublished(key, clock.now(), lifetimeS))
+
+  const reload = async () => {
+    const found = await signingKeys.all()
+    const pairs = new Map(found.map((key) => [key.kid, opened.get(key.kid) ?? openKey(key, sealing)]))
+    const signing = found.find(({ state }) => state === 'current')
+    if (!signing) throw new SigningKeysUnusable('there is no current signing key in the store')
+    opened = pairs
+    stored = found
+    current = pairs.get(signing.kid)
+  }
+
   return {
     current() {
       if (!current) throw new SigningKeysUnusable('there is no signing key')
@@ -47,14 +65,17 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, lifet
     },
     keyFor: (kid) => (published().some((key) => key.kid === kid) ? opened.get(kid) : undefined),
     jwks: () => ({ keys: published().map(({ kid }) => toJwk(opened.get(kid)!)) }),
-    async reload() {
-      const found = await signingKeys.all()
-      const pairs = new Map(found.map((key) => [key.kid, opened.get(key.kid) ?? openKey(key, sealing)]))
-      const signing = found.find(({ state }) => state === 'current')
-      if (!signing) throw new SigningKeysUnusable('there is no current signing key in the store')
-      opened = pairs
-      stored = found
-      current = pairs.get(signing.kid)
+    reload,
+    refresh() {
+      if (!refreshing && clock.now() - refreshedAt >= REFRESH_COOLDOWN_MS) {
+        refreshedAt = clock.now()
+        refreshing = reload()
+          .catch(() => {})
+          .finally(() => {
+            refreshing = undefined
+          })
+      }
+      return refreshing ?? Promise.resolve()
     },
   }
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { cacheFolder } from '../servers/cache.ts'
 import { guardPid } from '../servers/watchdog.ts'
@@ -47,10 +47,14 @@ export function startNode(t: Teardown, file: string, options: ProcessOptions = {
   const { PATH, HOME, TMPDIR } = process.env
   // Stripping types again for each of dozens of short-lived processes would cost seconds.
   const NODE_COMPILE_CACHE = join(cacheFolder(), 'node-compile-cache')
-  const child = spawn(process.execPath, [...nodeArgs, file, ...args], {
+  const settings = Object.entries({ PATH, HOME, TMPDIR, NODE_COMPILE_CACHE, ...env })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${value}`)
+  // By way of `env -i` (which execs, so the id is Node's own): tap puts its loader and its coverage into the environment
+  // of every child process, even of one that is given its own.
+  const child = spawn('env', ['-i', ...settings, process.execPath, ...nodeArgs, file, ...args], {
     cwd,
     uid,
-    env: { PATH, HOME, TMPDIR, NODE_COMPILE_CACHE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const output = { stdout: '', stderr: '' }
@@ -132,4 +136,13 @@ function firstMatch(pattern: RegExp, text: string): RegExpExecArray | undefined 
 
 function fail(file: string): never {
   throw new Error(`${file} could not be started`)
+}
+
+/** Whether a process lives. One that is dead but not yet waited for by its parent does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z')
+  } catch {
+    return false
+  }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { eventually } from '../helpers/eventually.ts'
-import { startNode } from '../helpers/process.ts'
+import { isRunning, startNode } from '../helpers/process.ts'
 import { type Client, connectKafka, connectMongo, connectRedis } from './clients.ts'
 import { startKafka } from './kafka.ts'
 import { startMongo } from './mongo.ts'
@@ -70,8 +70,11 @@ for (const { kind, start, connect: open } of kits) {
 
   test(`${kind}: stopped it is gone with its data`, { skip: await missing(kind) }, async (t) => {
     const temporary = t.testdir()
-    t.intercept(process.env, 'TMPDIR', { value: temporary, enumerable: true })
-    const server = await start()
+    const before = process.env.TMPDIR
+    process.env.TMPDIR = temporary
+    const server = await startFor(t, start)
+    if (before === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = before
     const { pid } = server
     await t.rejects(server.start(), /running already/)
     t.equal(readdirSync(temporary).length, 1)
@@ -111,15 +114,6 @@ async function startFor(t: Test, start: () => Promise<Server>): Promise<Server> 
 }
 
 const stateOf = (pid: number): string => execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
-
-/** A dead process nobody waited for still has its number. */
-function isRunning(pid: number): boolean {
-  try {
-    return !stateOf(pid).startsWith('Z')
-  } catch {
-    return false
-  }
-}
 
 function accepts(url: string): Promise<boolean> {
   const port = Number(/:(\d+)(\/|$)/.exec(url)?.[1])

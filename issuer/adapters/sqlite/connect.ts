@@ -63,10 +63,10 @@ export async function attempt<T>(work: () => T): Promise<T> {
 const CLOSED = -1
 
 function resultCode(error: unknown): number | undefined {
-  const { code, errcode } = error as { code?: string; errcode?: number }
+  const { code, errcode, message } = error as Error & { code?: string; errcode?: number }
   if (code === 'ERR_SQLITE_ERROR' && errcode !== undefined) return errcode & 0xff
   // What node:sqlite throws when the database was closed at the end of the process while a request still ran.
-  return code === 'ERR_INVALID_STATE' ? CLOSED : undefined
+  return code === 'ERR_INVALID_STATE' && /not open|finalized/.test(message) ? CLOSED : undefined
 }
 
 /** The `table.column` whose uniqueness an insert or update hurt; `undefined` when it was another error. */

@@ -1,0 +1,34 @@
+import { ISSUER_SETTINGS } from '../issuer/settings.ts'
+import type { Setting } from '../shared/settings.ts'
+import { SIDECAR_SETTINGS } from '../sidecar/settings.ts'
+import { DEMO_SETTINGS } from './demo-settings.ts'
+
+const TABLES: [role: string, table: Record<string, Setting<never>>][] = [
+  ['issuer', ISSUER_SETTINGS],
+  ['sidecar', SIDECAR_SETTINGS],
+  ['demo', DEMO_SETTINGS],
+]
+
+/** Every setting with the roles that read it, its default and its meaning, as a Markdown table. */
+export function settingsTable(): string {
+  const rows = new Map<string, { roles: string[]; setting: Setting<never> }>()
+  for (const [role, table] of TABLES) {
+    for (const [name, setting] of Object.entries(table)) {
+      const row = rows.get(name)
+      if (row) row.roles.push(role)
+      else rows.set(name, { roles: [role], setting })
+    }
+  }
+  const lines = [...rows].map(([name, { roles, setting }]) => {
+    const secret = setting.secret ? ' *(secret)*' : ''
+    return `| \`${name}\` | ${roles.join(', ')} | ${defaultOf(setting)} | ${setting.meaning}${secret} |`
+  })
+  return ['| setting | read by | default | what it means |', '| --- | --- | --- | --- |', ...lines, ''].join('\n')
+}
+
+function defaultOf({ kind, default: value, shownDefault }: Setting<never>): string {
+  if (shownDefault !== undefined) return shownDefault
+  if (value === undefined) return 'none'
+  const shown = kind.show?.(value) ?? String(value)
+  return shown === '' ? 'none' : `\`${shown}\``
+}

@@ -1,0 +1,107 @@
+import { randomBytes } from 'node:crypto'
+import { hash, verify } from '@node-rs/argon2'
+import { gauge, histogram, type Metrics } from '../../shared/metrics.ts'
+import { type HashCost, isAffordable, parseHash } from '../domain/password-hash.ts'
+import { HashingOverloaded, type PasswordHasher } from '../domain/ports.ts'
+
+export interface HashingLaneOptions {
+  cost: HashCost
+  /** How many are hashed at once. */
+  concurrency: number
+  /** How many may wait beyond that. */
+  queue: number
+  /** How long one may wait for its turn: milliseconds. */
+  deadlineMs: number
+  metrics: Metrics
+}
+
+// The package's `Algorithm` is a const enum, which type stripping can't import.
+const ARGON2ID = 2
+const VARIANT = 'argon2id'
+
+/**
+ * Argon2id in a lane of its own. Hashing runs on libuv's few threads; without a bound a storm of logins would take all
+ * of them, and the memory with them, and keep files and name look-ups of everyone else waiting.
+ */
+export async function createHashingLane(options: HashingLaneOptions): Promise<PasswordHasher> {
+  const { cost, metrics } = options
+  const seconds = histogram(
+    metrics,
+    'password_hash_seconds',
+    'How long hashing a password took, without the wait before it.',
+    ['operation'],
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+  )
+  const take = createLane(options)
+  const run = <T>(operation: string, work: () => Promise<T>) =>
+    take(async () => {
+      const stop = seconds.startTimer({ operation })
+      try {
+        return await work()
+      } finally {
+        stop()
+      }
+    })
+  const parameters = {
+    algorithm: ARGON2ID,
+    memoryCost: cost.memoryKib,
+    timeCost: cost.time,
+    parallelism: cost.parallelism,
+  }
+  // Nobody knows its password, so checking against it is the same work for nothing.
+  const nobody = await hash(randomBytes(32), parameters)
+
+  return {
+    hash: (password) => run('hash', () => hash(password, parameters)),
+    async verify(stored, password) {
+      const parsed = stored === undefined ? undefined : parseHash(stored)
+      const usable = parsed !== undefined && isAffordable(parsed)
+      const matches = await run('verify', () => verify(usable ? stored! : nobody, password))
+      return usable && matches
+    },
+    needsRehash(stored) {
+      const { variant, memoryKib, time, parallelism } = parseHash(stored) ?? {}
+      return (
+        variant !== VARIANT || memoryKib !== cost.memoryKib || time !== cost.time || parallelism !== cost.parallelism
+      )
+    },
+  }
+}
+
+/** At most `concurrency` at once, in order of arrival; the queue is bounded, and so is the wait in it. */
+function createLane({ concurrency, queue, deadlineMs, metrics }: HashingLaneOptions) {
+  const waiting = new Set<() => void>()
+  let running = 0
+  gauge(metrics, 'password_hash_queue', 'Passwords that wait to be hashed.', () => waiting.size)
+  gauge(metrics, 'password_hash_running', 'Passwords being hashed.', () => running)
+
+  const overloaded = () => new HashingOverloaded(Math.ceil(deadlineMs / 1000))
+
+  const turn = () =>
+    new Promise<void>((resolve, reject) => {
+      const begin = () => {
+        clearTimeout(timer)
+        waiting.delete(begin)
+        running++
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        waiting.delete(begin)
+        reject(overloaded())
+      }, deadlineMs)
+      waiting.add(begin)
+    })
+
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (running < concurrency) running++
+    else if (waiting.size >= queue) throw overloaded()
+    else await turn()
+    try {
+      return await work()
+    } finally {
+      running--
+      const [next] = waiting
+      next?.()
+    }
+  }
+}

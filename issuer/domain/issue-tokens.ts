@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto'
+import { ACCESS_TOKEN_TYPE, type AccessClaims } from '../../shared/access-token.ts'
+import { type Clock, seconds } from '../../shared/clock.ts'
+import { signJws } from '../../shared/jws.ts'
+import type { KeySet } from './key-set.ts'
+import { type MacKey, mintRefreshToken } from './refresh-token.ts'
+import type { Session } from './session.ts'
+import type { User } from './user.ts'
+
+/** Tokens that this issuer gives to its own clients name it as the client (RFC 9068 section 2.2 requires one). */
+const CLIENT_ID = 'sallyport'
+
+/** The profile claims there are, each of which configuration may leave out. */
+const PROFILE_CLAIMS = {
+  tier: (user: User) => user.tier,
+  email: (user: User) => user.email,
+  email_verified: (user: User) => user.isVerified,
+}
+
+export type ProfileClaim = keyof typeof PROFILE_CLAIMS
+
+/** What a client gets at a login and at every refresh. */
+export interface Tokens {
+  accessToken: string
+  /** How long the access token is still valid: seconds. */
+  expiresInS: number
+  refreshToken: string
+  /** When the refresh token is void unless it is used: milliseconds since the Unix epoch. */
+  refreshExpiresAt: number
+}
+
+export interface TokenRules {
+  /** The `iss` claim. */
+  issuer: string
+  /** The `aud` claim. */
+  audience: readonly string[]
+  /** How long an access token lives: seconds. */
+  lifetimeS: number
+  profileClaims: readonly ProfileClaim[]
+}
+
+/**
+ * Makes the tokens of a session as it stands.
+ * @param issuedAtMs the `iat`, taken before whatever was asked to decide that these tokens may be issued, so that a
+ *   revocation recorded meanwhile covers them
+ */
+export type IssueTokens = (user: User, session: Session, nonce: Buffer, issuedAtMs: number) => Tokens
+
+/** @param macKeys the first makes refresh tokens */
+export function createIssueTokens(
+  { keySet, macKeys, clock }: { keySet: KeySet; macKeys: readonly MacKey[]; clock: Clock },
+  rules: TokenRules,
+): IssueTokens {
+  return (user, session, nonce, issuedAtMs) => {
+    const claims = accessClaims(user, session, rules, Math.floor(issuedAtMs / 1000))
+    return {
+      accessToken: signJws(keySet.current(), ACCESS_TOKEN_TYPE, claims),
+      expiresInS: Math.max(0, claims.exp - seconds(clock)),
+      refreshToken: mintRefreshToken(macKeys[0]!, { sid: session.sid, generation: session.generation, nonce }),
+      refreshExpiresAt: session.idleExpiresAt,
+    }
+  }
+}
+
+/** The claims of RFC 9068 section 2.2, and those that revocation needs. `iat` in seconds. */
+function accessClaims(user: User, session: Session, rules: TokenRules, iat: number): AccessClaims {
+  const { issuer, audience, lifetimeS, profileClaims } = rules
+  return {
+    iss: issuer,
+    aud: audience.length === 1 ? audience[0]! : [...audience],
+    sub: user.id,
+    client_id: CLIENT_ID,
+    jti: randomUUID(),
+    iat,
+    exp: iat + lifetimeS,
+    sid: session.sid,
+    epoch: session.epoch,
+    roles: user.roles,
+    ...Object.fromEntries(profileClaims.map((claim) => [claim, PROFILE_CLAIMS[claim](user)])),
+  }
+}

@@ -1,0 +1,67 @@
+import type { Clock } from '../../shared/clock.ts'
+import type { IssueTokens, Tokens } from './issue-tokens.ts'
+import type { Audit, Ledger, Sessions, Users } from './ports.ts'
+import { hashNonce, type MacKey, readRefreshToken } from './refresh-token.ts'
+import type { Revoke } from './revoke.ts'
+import type { Rotation } from './session.ts'
+
+/** Why a refresh failed is for logs and metrics; the client hears the same for all of it. */
+export type RefreshRefusal = 'garbled' | 'unknown' | 'reused' | 'revoked' | 'user_gone' | 'user_inactive' | 'epoch_passed'
+
+export type RefreshResult =
+  | { ok: true; outcome: Exclude<Rotation['outcome'], 'unknown' | 'reused'>; tokens: Tokens }
+  | { ok: false; outcome: RefreshRefusal; code: 'refresh_token_invalid' }
+
+/**
+ * Rotates a refresh token.
+ * @param address where the request comes from, for the audit log
+ * @throws StoreUnavailable: nothing is known then, and the client keeps its token
+ */
+export type Refresh = (token: string, address: string | null) => Promise<RefreshResult>
+
+export interface RefreshPorts {
+  users: Users
+  sessions: Sessions
+  ledger: Ledger
+  revoke: Revoke
+  issueTokens: IssueTokens
+  /** All of them verify. */
+  macKeys: readonly MacKey[]
+  audit: Audit
+  clock: Clock
+}
+
+/** @param idleMs how long a session lives on without use: milliseconds */
+export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
+  const { users, sessions, ledger, revoke, issueTokens, macKeys, audit, clock } = ports
+  const refuse = (outcome: RefreshRefusal): RefreshResult => ({ ok: false, outcome, code: 'refresh_token_invalid' })
+
+  return async (token, address) => {
+    const claim = readRefreshToken(macKeys, token)
+    if (!claim) return refuse('garbled')
+    const { sid, generation, nonce } = claim
+
+    // Before the ledger is asked: a logout it does not know of yet is later than this, and so covers the new token.
+    const issuedAtMs = clock.now()
+    const rotation = await sessions.rotate({ sid, generation, nonceHash: hashNonce(nonce), nowMs: issuedAtMs, idleMs })
+    if (rotation.outcome === 'unknown') return refuse('unknown')
+    const { session } = rotation
+    if (rotation.outcome === 'reused') {
+      await revoke.session(session)
+      audit.record('refresh_token_reused', { sub: session.sub, sid, generation, address })
+      return refuse('reused')
+    }
+
+    const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(session.sub)])
+    const end = async (outcome: RefreshRefusal) => {
+      await sessions.end(sid)
+      audit.record('session_ended', { reason: outcome, sub: session.sub, sid, address })
+      return refuse(outcome)
+    }
+    if (revoked) return end('revoked')
+    if (!user) return end('user_gone')
+    if (!user.isActive) return end('user_inactive')
+    if (session.epoch < user.epoch) return end('epoch_passed')
+    return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, session, nonce, issuedAtMs) }
+  }
+}

@@ -1,0 +1,136 @@
+import type { Clock } from '../../shared/clock.ts'
+import { withDeadline } from '../../shared/lifecycle.ts'
+import type { Log } from '../../shared/log.ts'
+import { partitionKey, type Revocation, revocationExpiry, revocationId } from '../../shared/revocation.ts'
+import type { SecurityEvent } from '../../shared/security-event.ts'
+import { type Ledger, type LedgerEntry, type Publisher, type Sessions, StoreUnavailable, type Users } from './ports.ts'
+
+/** What an end of sessions came to. */
+export interface Ended {
+  /** How many sessions were live until now. */
+  sessions: number
+  /** Whether the feed has acknowledged it; otherwise it is safe in the ledger and goes out later. */
+  propagated: boolean
+}
+
+export interface Revoke {
+  /** Ends one session. @param expiresAt its absolute end, when known: milliseconds */
+  session(target: { sid: string; sub: string; expiresAt?: number }): Promise<Ended>
+  /**
+   * Ends every session of a user.
+   * @param endedBy the user's present epoch, to finish what raised it instead of raising it again
+   * @returns `undefined` when there is no such user
+   */
+  user(sub: string, endedBy?: number): Promise<Ended | undefined>
+  /** Whether this session was ended before, and then whether the feed has acknowledged that. */
+  previous(sid: string): Promise<{ propagated: boolean } | undefined>
+}
+
+export interface RevokePorts {
+  users: Users
+  sessions: Sessions
+  ledger: Ledger
+  publisher: Publisher
+  /** Signs with the current key. */
+  sign(event: SecurityEvent): string
+  clock: Clock
+  log: Log
+  /** Which issuer process this is. */
+  instance: string
+}
+
+export interface RevokeRules {
+  /** How long an access token lives: seconds. */
+  lifetimeS: number
+  refreshTtlMs: number
+  /** How long to wait for the feed: milliseconds. */
+  publishTimeoutMs: number
+}
+
+/**
+ * How long the ledger may take to record an entry: milliseconds. A refresh that asks the ledger until then issues a
+ * token that is so much younger than the revocation's time; the entry outlives that token too.
+ */
+const RECORD_DEADLINE_MS = 30_000
+
+const MAX_UNPUBLISHED_READ = 1000
+
+/**
+ * The heart of every logout: ledger, sessions, feed, mark. Once the ledger has it, it happens, whatever fails after:
+ * a refresh asks the ledger, and the outbox of any issuer publishes what is not marked.
+ *
+ * Every function throws StoreUnavailable when it can't be said that the ledger has it.
+ */
+export function createRevoke(ports: RevokePorts, rules: RevokeRules): Revoke {
+  const { users, sessions, ledger, clock, log, instance } = ports
+  const expiry = () => revocationExpiry(clock.now() + RECORD_DEADLINE_MS, rules.lifetimeS)
+
+  const record = async (entry: LedgerEntry) => {
+    try {
+      await withDeadline(ledger.record([entry]), RECORD_DEADLINE_MS)
+    } catch (error) {
+      throw error instanceof StoreUnavailable ? error : new StoreUnavailable('the ledger', error)
+    }
+  }
+
+  // A session store that can't be reached keeps nobody logged in: every refresh asks the ledger as well.
+  const endSessions = async (end: Promise<number>) => {
+    try {
+      return await end
+    } catch (err) {
+      if (!(err instanceof StoreUnavailable)) throw err
+      log.warn({ err }, 'a revoked session could not be deleted; the ledger keeps it from being used')
+      return 0
+    }
+  }
+
+  return {
+    async session({ sid, sub, expiresAt }) {
+      const revocation: Revocation = { kind: 'session', sid, sub, exp: expiry() }
+      await record(ledgerEntry(revocation, expiresAt ?? clock.now() + rules.refreshTtlMs))
+      const ended = await endSessions(sessions.end(sid).then(Number))
+      return { sessions: ended, propagated: await propagate(ports, revocation, rules.publishTimeoutMs) }
+    },
+
+    async user(sub, endedBy) {
+      const epoch = endedBy ?? (await users.raiseEpoch(sub))
+      if (epoch === undefined) return undefined
+      const revocation: Revocation = { kind: 'user', sub, epoch, exp: expiry() }
+      // The user's own epoch keeps the sessions from being used; the entry is needed for tokens only.
+      await record(ledgerEntry(revocation, 0))
+      const ended = await endSessions(sessions.endAll(sub, epoch, clock.now()))
+      return { sessions: ended, propagated: await propagate(ports, revocation, rules.publishTimeoutMs) }
+    },
+
+    async previous(sid) {
+      if (!(await ledger.isSessionRevoked(sid))) return undefined
+      const waiting = await ledger.unpublished(instance, MAX_UNPUBLISHED_READ)
+      const known = waiting.length < MAX_UNPUBLISHED_READ
+      return { propagated: known && !waiting.some(({ id }) => id === `session:${sid}`) }
+    },
+  }
+}
+
+/** @param neededUntilMs how long a store could bring back what was revoked: milliseconds since the Unix epoch */
+function ledgerEntry(revocation: Revocation, neededUntilMs: number): LedgerEntry {
+  return { id: revocationId(revocation), revocation, keepUntilMs: Math.max(neededUntilMs, revocation.exp * 1000) }
+}
+
+/**
+ * Publishes and waits for the acknowledgement, at most the given time: milliseconds. One that comes later still marks
+ * the entry; without one the outbox goes on trying.
+ */
+async function propagate(ports: RevokePorts, revocation: Revocation, timeoutMs: number): Promise<boolean> {
+  const { publisher, ledger, sign, log } = ports
+  try {
+    const token = sign({ type: 'revocation', revocation })
+    const acknowledged = publisher.publish([{ key: partitionKey(revocation), token }])
+    acknowledged
+      .then(() => ledger.markPublished([revocationId(revocation)]))
+      .catch((err) => log.warn({ err }, 'a revocation is not published or not marked; the outbox will do it'))
+    await withDeadline(acknowledged, timeoutMs)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,191 @@
+import { LRUCache } from 'lru-cache'
+import { Agent, request } from 'undici'
+import type { Clock } from '../../shared/clock.ts'
+import { MAX_JWKS_BYTES, parseJwks } from '../../shared/jwks.ts'
+import type { VerificationKey } from '../../shared/jws.ts'
+import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
+import type { Log } from '../../shared/log.ts'
+import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
+import type { Check } from '../../shared/operations.ts'
+import type { KeyRing } from '../domain/key-ring.ts'
+import { createKeyFile } from './jwks-file.ts'
+
+export interface KeyFetcherOptions {
+  ring: Pick<KeyRing, 'keyFor' | 'replace' | 'expire' | 'size' | 'fetchedAtMs'>
+  /** The JWK Set of the issuer. */
+  url: string
+  /** Where the last good set is kept for a cold start while the issuer is away; none: nowhere. */
+  cachePath?: string
+  refreshMs: number
+  /** The shortest time from one attempt to the next, whether it failed or not: milliseconds. */
+  cooldownMs: number
+  /** How long keys are used that the issuer has not confirmed: milliseconds. */
+  maxStaleMs: number
+  clock: Clock
+  log: Log
+  metrics: Metrics
+  lifecycle: Lifecycle
+}
+
+export interface KeyFetcher {
+  /** Resolves once there are keys, or the process ends. */
+  ready: Promise<void>
+  /**
+   * Whether the issuer has this key. Waits for one fetch at most.
+   * @returns `absent` when the issuer was asked and does not; `unavailable` when it could not be asked now
+   */
+  lookUp(kid: string): Promise<'known' | 'absent' | 'unavailable'>
+  /**
+   * As {@link lookUp}, but waits for as long as it takes to know.
+   * @returns `unavailable` only when `signal` was aborted
+   */
+  settle(kid: string, signal: AbortSignal): Promise<'known' | 'absent' | 'unavailable'>
+  check(): Check
+}
+
+const FETCH_DEADLINE_MS = 5000
+const MAX_ABSENT = 1000
+/** How long the issuer is not asked again for a key it did not have: milliseconds. */
+const ABSENT_FOR_MS = 30_000
+
+/**
+ * Keeps the key ring filled: on a timer of its own, so that no request waits for the refresh of a key that is known.
+ * While the issuer is away the last keys stay, up to `maxStaleMs`; then there are none, and everything is refused.
+ */
+export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
+  const { ring, url, refreshMs, cooldownMs, maxStaleMs, clock, log, lifecycle } = options
+  const { signal } = lifecycle
+  const file = createKeyFile(options.cachePath, log)
+  const agent = new Agent({ connections: 1, connect: { timeout: FETCH_DEADLINE_MS } })
+  const absent = new LRUCache<string, true>({ max: MAX_ABSENT, ttl: ABSENT_FOR_MS })
+  const ready = Promise.withResolvers<void>()
+  let fetching: Promise<boolean> | undefined
+  let [begun, lastGood] = [0, 0]
+  let attemptedAt = Number.NEGATIVE_INFINITY
+  let failing = false
+  const outcomes = observe(options.metrics, () =>
+    ring.fetchedAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(0, clock.now() - ring.fetchedAtMs) / 1000,
+  )
+
+  const accept = (keys: VerificationKey[], fetchedAtMs: number) => {
+    ring.replace(keys, fetchedAtMs)
+    ready.resolve()
+  }
+
+  const fetchKeys = async () => {
+    const ordinal = ++begun
+    attemptedAt = performance.now()
+    try {
+      const keys = await download(url, agent, signal)
+      const nowMs = clock.now()
+      lastGood = ordinal
+      accept(keys, nowMs)
+      outcomes.inc({ outcome: 'fetched' })
+      if (failing) log.info('the keys of the issuer can be fetched again')
+      failing = false
+      await file.write(keys, nowMs)
+      return true
+    } catch (err) {
+      if (signal.aborted) return false
+      outcomes.inc({ outcome: 'failed' })
+      if (!failing) log.warn({ err, url }, 'the keys of the issuer cannot be fetched')
+      failing = true
+      expire()
+      return false
+    }
+  }
+
+  /** At most one at a time. */
+  const fetchOnce = () => {
+    fetching ??= fetchKeys().finally(() => {
+      fetching = undefined
+    })
+    return fetching
+  }
+
+  const expire = () => {
+    const before = ring.size
+    ring.expire(clock.now())
+    if (before > 0 && ring.size === 0) log.error('the keys are too old to be used; no token can be verified any more')
+  }
+
+  const cooldown = () => Math.max(0, attemptedAt + cooldownMs - performance.now())
+
+  const verdict = (kid: string) => {
+    if (ring.keyFor(kid)) return 'known'
+    return absent.has(kid) ? 'absent' : undefined
+  }
+
+  const refresh = async () => {
+    const kept = await file.read(clock.now(), maxStaleMs)
+    if (kept) accept(kept.keys, kept.fetchedAtMs)
+    while (!signal.aborted) {
+      const good = await fetchOnce()
+      const wait = good ? refreshMs : Math.min(cooldownMs, refreshMs)
+      await pause(wait * (good ? 0.9 + Math.random() * 0.2 : 1 + Math.random() * 0.2), signal)
+    }
+    ready.resolve()
+  }
+  const running = refresh()
+  lifecycle.onClose('key fetcher', async () => {
+    await running
+    await agent.destroy()
+  })
+
+  return {
+    ready: ready.promise,
+    async lookUp(kid) {
+      const known = verdict(kid)
+      if (known) return known
+      if (!fetching && cooldown() > 0) return 'unavailable'
+      if (!(await fetchOnce())) return ring.keyFor(kid) ? 'known' : 'unavailable'
+      if (!ring.keyFor(kid)) absent.set(kid, true)
+      return verdict(kid) ?? 'absent'
+    },
+    async settle(kid, until) {
+      const asked = begun
+      while (!until.aborted && !signal.aborted) {
+        const known = verdict(kid)
+        if (known) return known
+        // Whoever caused it: a fetch that began after the question has answered it.
+        if (lastGood > asked) {
+          absent.set(kid, true)
+          return 'absent'
+        }
+        if (fetching) await fetching
+        else if (cooldown() > 0) await pause(cooldown(), AbortSignal.any([until, signal]))
+        else await fetchOnce()
+      }
+      return 'unavailable'
+    },
+    check: () => ({ name: 'keys', ok: ring.size > 0 }),
+  }
+}
+
+/** @throws when the answer is anything but a key set with at least one key that can be used */
+async function download(url: string, dispatcher: Agent, signal: AbortSignal): Promise<VerificationKey[]> {
+  const { statusCode, body } = await request(url, {
+    dispatcher,
+    headers: { accept: 'application/jwk-set+json, application/json' },
+    signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_DEADLINE_MS)]),
+  })
+  const chunks: Buffer[] = []
+  let size = 0
+  // Leaving the loop early ends the connection.
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    // A redirect is not followed: where keys come from is configuration (CVE-2026-48522).
+    if (statusCode !== 200) break
+    size += chunk.length
+    if (size > MAX_JWKS_BYTES) throw new Error('the key set is too large')
+    chunks.push(chunk)
+  }
+  if (statusCode !== 200) throw new Error(`the issuer answered ${statusCode}`)
+  const keys = parseJwks(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+  if (!keys || keys.length === 0) throw new Error('the issuer gave no key that can be used')
+  return keys
+}
+
+function observe(metrics: Metrics, age: () => number) {
+  gauge(metrics, 'jwks_age_seconds', 'Time since the issuer last confirmed the keys in use; +Inf: never.', age)
+  return counter(metrics, 'jwks_fetches_total', 'Attempts to fetch the key set of the issuer, by outcome.', ['outcome'])
+}

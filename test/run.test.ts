@@ -1,0 +1,123 @@
+import { join } from 'node:path'
+import { type Test, test } from 'tap'
+import { eventually } from './helpers/eventually.ts'
+import { isRunning, type NodeProcess, startNode } from './helpers/process.ts'
+import { uniqueName } from './helpers/unique-name.ts'
+
+// Addresses that nobody asks: the runner then has no server to start.
+const given = { TEST_KAFKA_BROKERS: 'unused', TEST_MONGO_URL: 'unused', TEST_REDIS_URL: 'unused' }
+const passing = `test('fine', async (t) => { t.ok(true); t.ok(true) })`
+const failing = `test('wrong', async (t) => { t.ok(true); t.equal(1, 2, 'sums up') })`
+const skipping = `test('absent', { skip: 'no broker' }, async (t) => t.fail())`
+
+function run(
+  t: Test,
+  tests: Record<string, string>,
+  env: Record<string, string> = {},
+  args: string[] = [],
+): NodeProcess {
+  const files = Object.entries(tests).map(([name, body]) => [name, `import { test } from 'tap'\n${body}\n`])
+  const folder = t.testdir({ [uniqueName('run')]: Object.fromEntries(files), 'keep.txt': '' })
+  return startNode(t, join(import.meta.dirname, 'run.ts'), { args: [folder, ...args], env: { ...given, ...env } })
+}
+
+const lastLine = (child: NodeProcess): string | undefined => child.stdout().trimEnd().split('\n').at(-1)
+
+const rows: {
+  name: string
+  tests: Record<string, string>
+  env?: Record<string, string>
+  code: number
+  last: string
+  says?: RegExp
+}[] = [
+  {
+    name: 'all pass',
+    tests: { 'a.test.ts': passing },
+    code: 0,
+    last: '2 passed, 0 failed',
+    says: /✓ .*a\.test\.ts {2}\S+ms/,
+  },
+  {
+    name: 'one fails: its path and its diagnostics are shown',
+    tests: { 'a.test.ts': passing, 'b.test.ts': failing },
+    code: 1,
+    last: '3 passed, 1 failed',
+    says: /✗ .*b\.test\.ts.*not ok: wrong > sums up.*-2\s+\+1/s,
+  },
+  {
+    name: 'one is skipped: named, and no failure',
+    tests: { 'a.test.ts': passing, 'b.test.ts': skipping },
+    code: 0,
+    last: '2 passed, 0 failed, 1 skipped',
+    says: /skipped:\s+\S+b\.test\.ts > absent \(no broker\)/,
+  },
+  {
+    name: 'one is skipped in CI: a failure',
+    tests: { 'a.test.ts': passing, 'b.test.ts': skipping },
+    env: { CI: 'true' },
+    code: 1,
+    last: '2 passed, 1 failed, 1 skipped',
+    says: /nothing may be skipped here/,
+  },
+  {
+    name: 'only skipped: nothing was run',
+    tests: { 'b.test.ts': skipping },
+    code: 1,
+    last: '0 passed, 1 failed, 1 skipped',
+  },
+  {
+    name: 'a file that breaks',
+    tests: { 'c.test.ts': `throw new Error('at once')` },
+    code: 1,
+    last: '0 passed, 1 failed',
+  },
+  {
+    name: 'no test file at all',
+    tests: { 'helper.ts': '' },
+    code: 1,
+    last: '0 passed, 1 failed',
+    says: /no test file/,
+  },
+]
+
+for (const { name, tests, env, code, last, says } of rows) {
+  test(`the runner: ${name}`, async (t) => {
+    const child = run(t, tests, env)
+    const exit = await child.waitForExit(30_000)
+    t.equal(exit.code, code)
+    t.equal(lastLine(child), last)
+    if (says) t.match(child.stdout(), says)
+  })
+}
+
+test('the runner: a server that is required and not to be had', async (t) => {
+  const env = { CI: 'true', TEST_REDIS_URL: '', TEST_SERVERS_MISSING: 'redis' }
+  const child = run(t, { 'a.test.ts': passing }, env)
+  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.match(child.stdout(), /Redis can't be had here/)
+  t.equal(lastLine(child), '0 passed, 1 failed')
+})
+
+test('the runner: another reporter of tap', async (t) => {
+  const child = run(t, { 'a.test.ts': passing, 'b.test.ts': failing }, {}, ['-Rjson'])
+  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.match(child.stdout(), /^\{\s+"name": "TAP/)
+  t.equal(lastLine(child), '3 passed, 1 failed')
+})
+
+test('the runner: a file that is not there', async (t) => {
+  const child = run(t, { 'a.test.ts': passing }, {}, ['test/no-such.test.ts'])
+  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.match(child.stdout(), /no-such\.test\.ts: no such file/)
+})
+
+test('the runner: an interrupt ends everything at once', async (t) => {
+  const hanging = `console.error('child ' + process.pid); test('hangs', async () => { await new Promise((r) => setTimeout(r, 60_000)) })`
+  const child = run(t, { 'a.test.ts': hanging })
+  const [, pid] = await child.waitForLine(/^child (\d+)$/)
+  await child.kill('SIGINT')
+  t.same(await child.exited, { code: 130, signal: null })
+  t.match(lastLine(child), /^\d+ passed, 1 failed$/)
+  await eventually(() => !isRunning(Number(pid)), { message: 'the end of the test' })
+})
