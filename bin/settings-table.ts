@@ -3,7 +3,7 @@ import type { Setting } from '../shared/settings.ts'
 import { SIDECAR_SETTINGS } from '../sidecar/settings.ts'
 import { DEMO_SETTINGS } from './demo-settings.ts'
 
-const TABLES: [role: string, table: Record<string, Setting<never>>][] = [
+const TABLES: [role: string, table: Record<string, Setting<unknown>>][] = [
   ['issuer', ISSUER_SETTINGS],
   ['sidecar', SIDECAR_SETTINGS],
   ['demo', DEMO_SETTINGS],
@@ -11,7 +11,7 @@ const TABLES: [role: string, table: Record<string, Setting<never>>][] = [
 
 /** Every setting with the roles that read it, its default and its meaning, as a Markdown table. */
 export function settingsTable(): string {
-  const rows = new Map<string, { roles: string[]; setting: Setting<never> }>()
+  const rows = new Map<string, { roles: string[]; setting: Setting<unknown> }>()
   for (const [role, table] of TABLES) {
     for (const [name, setting] of Object.entries(table)) {
       const row = rows.get(name)
@@ -26,7 +26,7 @@ export function settingsTable(): string {
   return ['| setting | read by | default | what it means |', '| --- | --- | --- | --- |', ...lines, ''].join('\n')
 }
 
-function defaultOf({ kind, default: value, shownDefault }: Setting<never>): string {
+function defaultOf({ kind, default: value, shownDefault }: Setting<unknown>): string {
   if (shownDefault !== undefined) return shownDefault
   if (value === undefined) return 'none'
   const shown = kind.show?.(value) ?? String(value)

@@ -4,7 +4,7 @@ import { startSidecar } from '../sidecar/main.ts'
 import { type DemoService, startDemoService } from './demo-service.ts'
 import { checkSettings } from './known-settings.ts'
 import { nextSteps } from './next-steps.ts'
-import { untilSignal } from './until-signal.ts'
+import { runUntilSignal } from './until-signal.ts'
 
 /**
  * Runs issuer, demo service and sidecar in this process until a signal ends them. With `UPSTREAM` the sidecar guards
@@ -13,28 +13,24 @@ import { untilSignal } from './until-signal.ts'
 export async function start(given: NodeJS.ProcessEnv): Promise<void> {
   // Without UPSTREAM the sidecar gets the demo service's address, which is not known yet.
   checkSettings({ ...given, UPSTREAM: given.UPSTREAM || 'http://127.0.0.1' }, ['issuer', 'sidecar'])
-  const running: { close(): Promise<void> }[] = []
-  const close = async () => {
-    for (const part of running.reverse()) await part.close()
-  }
-  try {
-    // The two parts share a secret for the feed; it lives as long as the process.
-    const env = { LOG_LEVEL: 'warn', FEED_TOKEN: randomBytes(32).toString('hex'), ...withoutEmpty(given) }
+  // The two parts share a secret for the feed; it lives as long as the process.
+  const env = { LOG_LEVEL: 'warn', FEED_TOKEN: randomBytes(32).toString('hex'), ...withoutEmpty(given) }
+
+  await runUntilSignal(async (started) => {
     const issuer = await startIssuer(env)
-    running.push(issuer)
+    started(issuer)
     let demo: DemoService | undefined
     if (!given.UPSTREAM) {
       demo = await startDemoService('127.0.0.1', 0)
-      running.push(demo)
+      started(demo)
     }
-    const issuerUrl = given.ISSUER_URL || issuer.url
     const sidecar = await startSidecar({
       ...env,
-      ISSUER_URL: issuerUrl,
+      ISSUER_URL: given.ISSUER_URL || issuer.url,
       ISSUER_INTERNAL_URL: given.ISSUER_INTERNAL_URL || issuer.url,
       ...(demo && { UPSTREAM: demo.url }),
     })
-    running.push(sidecar)
+    started(sidecar)
     await sidecar.ready
     process.stdout.write(
       nextSteps({
@@ -45,11 +41,7 @@ export async function start(given: NodeJS.ProcessEnv): Promise<void> {
         dataDir: given.DATA_DIR || './data',
       }),
     )
-  } catch (error) {
-    await close()
-    throw error
-  }
-  await untilSignal(close)
+  })
 }
 
 function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

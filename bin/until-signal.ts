@@ -1,14 +1,34 @@
+export interface Part {
+  close(): Promise<void>
+}
+
 /**
- * Waits for Ctrl-C or SIGTERM, then ends what was started. A second signal ends the process at once.
- * @param close ends everything; the process exits with 0 when it is done
+ * Starts parts one after the other and runs them until Ctrl-C or SIGTERM, then ends them, last started first. A signal
+ * that comes while they start counts as well; a second one ends the process at once.
+ * @param start starts everything, and hands over each part as soon as it runs
+ * @throws what `start` throws, after the parts that ran have ended
  */
-export async function untilSignal(close: () => Promise<void>): Promise<void> {
-  await new Promise<void>((resolve) => {
-    process.once('SIGINT', resolve)
-    process.once('SIGTERM', resolve)
+export async function runUntilSignal(start: (started: (part: Part) => void) => Promise<void>): Promise<void> {
+  const parts: Part[] = []
+  const closeAll = async () => {
+    for (const part of parts.reverse()) await part.close()
+  }
+  const signalled = new Promise<void>((resolve) => {
+    const first = () => {
+      process.removeListener('SIGINT', first).removeListener('SIGTERM', first)
+      process.once('SIGINT', () => process.exit(130))
+      process.once('SIGTERM', () => process.exit(143))
+      resolve()
+    }
+    process.on('SIGINT', first).on('SIGTERM', first)
   })
-  process.once('SIGINT', () => process.exit(130))
-  process.once('SIGTERM', () => process.exit(143))
-  await close()
+  try {
+    await start((part) => parts.push(part))
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+  await signalled
+  await closeAll()
   process.exit(0)
 }

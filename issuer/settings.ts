@@ -17,7 +17,6 @@ import {
   type SettingsTable,
   type SettingValues,
   text,
-  unknownSettings,
   url,
 } from '../shared/settings.ts'
 import { meetsHashFloor } from './domain/password-hash.ts'
@@ -39,7 +38,8 @@ const mongoUrl: Kind<string> = {
 }
 
 const origin: Kind<string> = {
-  read: (value) => (/^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value ? value : undefined),
+  read: (value) =>
+    /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value ? value : undefined,
   expects: 'an origin such as https://app.example.com (no path, no final slash)',
 }
 
@@ -55,7 +55,7 @@ const network: Kind<string> = {
 }
 
 /** A row of the table. */
-function row<T>(kind: Kind<T>, fallback: T, meaning: string, secret = false): Setting<T> {
+function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
   return { kind, default: fallback, meaning, secret }
 }
 
@@ -118,14 +118,14 @@ export const ISSUER_SETTINGS = {
   // At 11 ms each and two cores the last of 64 waits a third of a second.
   HASH_QUEUE: row(integer(0, 100_000), 64, 'passwords that may wait for their turn'),
   HASH_DEADLINE: row(duration('100ms', '60s'), 5000, 'how long one may wait'),
-  UV_THREADPOOL_SIZE: row(integer(1, 1024), 4, "Node's own: threads for hashing, files and DNS; hashing leaves one free"),
+  UV_THREADPOOL_SIZE: row(
+    integer(1, 1024),
+    4,
+    "Node's own: threads for hashing, files and DNS; hashing leaves one free",
+  ),
   CORS_ORIGINS: row(list(origin), [], 'browser origins that may call with cookies'),
   TRUST_PROXY: row(list(network), [], 'proxies whose X-Forwarded-For counts'),
-  COOKIE_SECURE: row(
-    optional(flag),
-    undefined,
-    'by default on, unless ISSUER_URL is plain http on a loopback host',
-  ),
+  COOKIE_SECURE: row(optional(flag), undefined, 'by default on, unless ISSUER_URL is plain http on a loopback host'),
   SHUTDOWN_DEADLINE: row(duration('0ms', '10m'), 30_000, 'how long the end may take'),
 } satisfies SettingsTable
 
@@ -141,7 +141,7 @@ export type IssuerSettings = Omit<SettingValues<typeof ISSUER_SETTINGS>, 'ISSUER
  */
 export function readIssuerSettings(env: NodeJS.ProcessEnv): IssuerSettings {
   const values = readSettings(ISSUER_SETTINGS, env)
-  const problems = [...unknownSettings(Object.keys(ISSUER_SETTINGS), ['ISSUER_', 'HASH_'], env), ...conflicts(values)]
+  const problems = conflicts(values)
   if (problems.length > 0) throw new SettingsError(problems)
   const issuerUrl = values.ISSUER_URL ?? `http://127.0.0.1:${values.ISSUER_PORT}`
   return {

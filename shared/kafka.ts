@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { connect, type Socket } from 'node:net'
 import { type ISocketFactory, Kafka, logLevel } from 'kafkajs'
-import { pause, withDeadline } from './lifecycle.ts'
+import { withDeadline } from './lifecycle.ts'
 import type { Log } from './log.ts'
 
 export interface KafkaAddress {
@@ -76,31 +76,6 @@ export function connectKafka(address: KafkaAddress, clientId: string, log: Log):
         log.debug({ err }, 'a Kafka client did not end in order'),
       ),
     destroy: sockets.destroy,
-  }
-}
-
-/**
- * Opens something that works with Kafka, again and again for as long as the process lives: after each end it waits,
- * longer after each failure in a row, and opens it anew. A broken kafkajs client is never mended, for after an outage
- * it can crash (tulios/kafkajs#1686) or hang (tulios/kafkajs#1163).
- * @param session opens, works, and returns or throws when it has come to its end; `working` resets the waiting
- */
-export async function keepOpen(
-  session: (working: () => void) => Promise<void>,
-  signal: AbortSignal,
-  onFailure: (error: unknown) => void,
-): Promise<void> {
-  let failures = 0
-  while (!signal.aborted) {
-    try {
-      await session(() => {
-        failures = 0
-      })
-    } catch (error) {
-      if (!signal.aborted) onFailure(error)
-    }
-    const longest = Math.min(100 * 2 ** failures++, 3000)
-    await pause(longest / 2 + (Math.random() * longest) / 2, signal)
   }
 }
 

@@ -10,6 +10,7 @@ export const PROBLEMS = {
   password_rejected: [400, 'The password does not meet the rules'],
   not_found: [404, 'There is nothing at this address'],
   method_not_allowed: [405, 'This method is not allowed here'],
+  request_timeout: [408, 'The request took too long to arrive'],
   payload_too_large: [413, 'The request body is too large'],
   unsupported_media_type: [415, 'This content type is not supported'],
   header_fields_too_large: [431, 'The request header is too large'],

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 
 /** How the text of a setting becomes a value. */
 export interface Kind<T> {
@@ -125,6 +126,18 @@ export function url(schemes: readonly string[], whole = false): Kind<string> {
     },
     expects: `an address that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
   }
+}
+
+/** An IP address, or a network in CIDR notation (RFC 4632, RFC 4291 section 2.3). */
+export const network: Kind<string> = {
+  read: (value) => {
+    const [address = '', bits, ...rest] = value.split('/')
+    const family = isIP(address)
+    if (family === 0 || rest.length > 0) return undefined
+    if (bits === undefined) return value
+    return /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128) ? value : undefined
+  },
+  expects: 'an IP address or a network such as 10.0.0.0/8',
 }
 
 /** A kind that may be left out. */

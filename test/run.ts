@@ -7,7 +7,7 @@ import { createTapReader, type TapReader } from './helpers/tap-output.ts'
 import type { Server } from './servers/server.ts'
 import { serversRequired, sharedServers } from './servers/shared.ts'
 import { missingVariable, ServerUnavailable } from './servers/sources.ts'
-import { guardPid } from './servers/watchdog.ts'
+import { guardFolder, guardPid } from './servers/watchdog.ts'
 
 // npm test [-- files, folders or options of tap]: prepares the servers, starts one of each for all tests, runs tap and
 // ends with a line `N passed, N failed`.
@@ -73,6 +73,7 @@ interface TapRun {
 function startTap(options: string[], files: string[], env: Record<string, string>, reader: TapReader): TapRun {
   const ownReporter = hasOwnReporter(options)
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-tap-'))
+  const release = guardFolder(folder)
   const output = join(folder, 'output.tap')
   // Only with another reporter: tap's own `tap` reporter would print everything twice then.
   const reporter = ownReporter ? `--output-file=${output}` : '--reporter=tap'
@@ -91,6 +92,7 @@ function startTap(options: string[], files: string[], env: Record<string, string
     child.once('close', (code) => {
       if (ownReporter) for (const line of readFileSync(output, 'utf8').split('\n')) reader.line(line)
       rmSync(folder, { recursive: true, force: true })
+      release()
       resolve(code ?? 1)
     })
   })

@@ -13,6 +13,9 @@ import { createSubscriber, type Subscriber } from './subscriber.ts'
 /** How long the tail goes on for a sidecar that lost its connection, so that it need not begin anew: milliseconds. */
 const RETURN_WITHIN_MS = 10_000
 
+/** No revocation lasts until then, so the first read gives a place and no entries: those come by the snapshots. */
+const NEVER_S = Number.MAX_SAFE_INTEGER
+
 export interface EventStreamOptions {
   ledger: Pick<Ledger, 'since' | 'live'>
   sign(event: SecurityEvent): string
@@ -73,9 +76,9 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   /** Reads what is new. @returns the instant before which everything has now been pushed: milliseconds */
   const readLedger = async () => {
     const completeUntilMs = clock.now()
-    const { entries, cursor } = await ledger.since(instance, place?.cursor, Math.floor(completeUntilMs / 1000))
-    // The first read gives everything there is, which each subscriber gets as its snapshot.
-    if (place) for (const { revocation } of entries) push(revocation)
+    const nowS = place ? Math.floor(completeUntilMs / 1000) : NEVER_S
+    const { entries, cursor } = await ledger.since(instance, place?.cursor, nowS)
+    for (const { revocation } of entries) push(revocation)
     place = { cursor }
     positioned.resolve()
     return completeUntilMs
@@ -140,7 +143,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   const snapshot = async function* () {
     // Its id is the place at which the subscriber came: what was pushed since then is sent after it.
     const at = recent.position()
-    // A snapshot has to begin after the tail's first read, whose entries nobody is sent.
+    // What is committed before the place the tail goes on from has to be in the snapshot.
     await positioned.promise
     yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
   }

@@ -1,5 +1,6 @@
 import { type Admin, type Message, Partitioners, type Producer } from 'kafkajs'
-import { connectKafka, keepOpen, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { connectKafka, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Check } from '../../shared/operations.ts'
@@ -26,23 +27,26 @@ interface Session {
 
 /**
  * Publishes to Kafka with `acks=all`, one request at a time, so that what was acknowledged first stands first in its
- * partition. Connects in the background; while there is no connection, `publish` throws at once.
+ * partition. Connects in the background; while there is no connection, `publish` throws at once. A client that failed is
+ * given up for a new one, for after an outage it can crash (tulios/kafkajs#1686).
  *
  * Not idempotent, in Kafka's sense: an event that is written twice is one revocation, and kafkajs's idempotent
  * producer can't go on after an error (its sequence numbers stay ahead of the broker's).
  * @param instance how the broker's log names this issuer, and the message key of heartbeats
+ * @param lookEveryMs how often it looks for new partitions: milliseconds, at least twice what sidecars take
  */
 export function createKafkaPublisher(
   address: RevocationTopic,
   instance: string,
   log: Log,
   lifecycle: Lifecycle,
+  lookEveryMs = 2 * PARTITIONS_MAX_AGE_MS,
 ): Publisher & { check(): Check } {
   const { topic } = address
   const partitionOf = createPartitioner(topic)
   let session: Session | undefined
   let partitions = 0
-  let seen = 0
+  let grownAt: number | undefined
   let waiting: Waiting[] = []
   let waitingEvents = 0
   let sending = false
@@ -54,6 +58,7 @@ export function createKafkaPublisher(
     const producer = connection.client.producer({
       createPartitioner: Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
+      metadataMaxAge: lookEveryMs / 2,
     })
     try {
       await admin.connect()
@@ -85,18 +90,21 @@ export function createKafkaPublisher(
     }
     const signal = AbortSignal.any([over.signal, lifecycle.signal])
     while (!signal.aborted) {
-      await pause(2 * PARTITIONS_MAX_AGE_MS, signal)
+      await pause(lookEveryMs, signal)
       if (!signal.aborted) await lookAtPartitions(admin)
     }
     if (failure) throw failure
   }
 
-  // A topic that has grown is used at the second look: by then every sidecar has seen the new partition and believes
-  // nothing until it has read a heartbeat there.
+  // A topic that has grown is used as such only when every sidecar has seen the new partition, and so believes nothing
+  // until it has read a heartbeat there.
   const lookAtPartitions = async (admin: Admin) => {
     const count = await countPartitions(admin, topic)
-    if (partitions === 0 || count <= seen) partitions = count
-    seen = count
+    const now = performance.now()
+    grownAt = count > partitions ? (grownAt ?? now) : undefined
+    if (partitions === 0 || count < partitions || (grownAt !== undefined && now - grownAt > lookEveryMs / 2)) {
+      partitions = count
+    }
   }
 
   const pump = async () => {
@@ -108,10 +116,7 @@ export function createKafkaPublisher(
       try {
         if (!used) throw new Error('Kafka is not reachable')
         const messages = batch.flatMap(({ events }) => events.flatMap(toMessages))
-        await withDeadline(
-          used.producer.send({ topic, acks: -1, timeout: SEND_DEADLINE_MS, messages }),
-          SEND_DEADLINE_MS,
-        )
+        await withDeadline(send(used.producer, topic, messages), SEND_DEADLINE_MS)
         for (const { resolve } of batch) resolve()
       } catch (error) {
         for (const { reject } of batch) reject(error)
@@ -162,6 +167,14 @@ export function createKafkaPublisher(
     },
     check: () => ({ name: 'kafka', ok: session !== undefined }),
   }
+}
+
+/** @throws as well when a partition did not acknowledge: kafkajs drops messages for one that it does not know */
+async function send(producer: Producer, topic: string, messages: Message[]): Promise<void> {
+  const results = await producer.send({ topic, acks: -1, timeout: SEND_DEADLINE_MS, messages })
+  const acknowledged = new Set(results.map(({ partition }) => partition))
+  if (messages.some(({ partition }) => !acknowledged.has(partition!)))
+    throw new Error('a partition did not acknowledge')
 }
 
 /** kafkajs's own rule (murmur2, as the Java client has it) over the number of partitions that we know. */

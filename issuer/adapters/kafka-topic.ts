@@ -1,4 +1,4 @@
-import { type Admin, ConfigResourceTypes } from 'kafkajs'
+import kafkajs, { type Admin } from 'kafkajs'
 import { type KafkaAddress, topicConfig } from '../../shared/kafka.ts'
 import type { Log } from '../../shared/log.ts'
 
@@ -38,7 +38,11 @@ async function exists(admin: Admin, topic: string): Promise<boolean> {
 
 async function warnOfSettings(admin: Admin, topic: string, lifetimeS: number, log: Log): Promise<void> {
   try {
-    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy', 'retention.ms'] }
+    const resource = {
+      type: kafkajs.ConfigResourceTypes.TOPIC,
+      name: topic,
+      configNames: ['cleanup.policy', 'retention.ms'],
+    }
     const { resources } = await admin.describeConfigs({ resources: [resource], includeSynonyms: false })
     const values = new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]))
     const retentionMs = Number(values.get('retention.ms'))

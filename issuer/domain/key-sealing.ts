@@ -18,7 +18,9 @@ export function createKeySealing(masterKeys: readonly string[]): KeySealing {
     seal(kid, privateKey) {
       const nonce = randomBytes(NONCE_BYTES)
       const cipher = createCipheriv('aes-256-gcm', keys[0]!, nonce).setAAD(Buffer.from(kid))
-      return Buffer.concat([nonce, cipher.update(privateKey), cipher.final(), cipher.getAuthTag()]).toString('base64url')
+      return Buffer.concat([nonce, cipher.update(privateKey), cipher.final(), cipher.getAuthTag()]).toString(
+        'base64url',
+      )
     },
     open(kid, sealed) {
       const bytes = Buffer.from(sealed, 'base64url')

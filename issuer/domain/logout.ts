@@ -62,7 +62,8 @@ export function createLogout(ports: LogoutPorts): Logout {
   return async (input) => {
     const found = await findTarget(ports, input)
     if ('ok' in found) return found
-    if ('ended' in found) return input.all ? { ok: false, code: 'refresh_token_invalid' } : { ok: true, ended: found.ended }
+    if ('ended' in found)
+      return input.all ? { ok: false, code: 'refresh_token_invalid' } : { ok: true, ended: found.ended }
     const { target } = found
     const code = input.accessToken === undefined ? 'refresh_token_invalid' : 'token_invalid'
     const result = await (input.all ? endAll(target, { ok: false, code }) : endOne(target))

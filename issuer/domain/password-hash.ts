@@ -30,7 +30,8 @@ export function isAffordable({ memoryKib, time, parallelism }: HashCost): boolea
   return memoryKib <= CEILING.memoryKib && time <= CEILING.time && parallelism <= CEILING.parallelism
 }
 
-const PHC = /^\$(argon2(?:id|i|d))\$v=19\$m=(\d{1,10}),t=(\d{1,10}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,172}$/
+const PHC =
+  /^\$(argon2(?:id|i|d))\$v=19\$m=(\d{1,10}),t=(\d{1,10}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,172}$/
 
 /** Reads an Argon2 hash in the PHC string format; `undefined` for everything else. */
 export function parseHash(hash: string): ParsedHash | undefined {

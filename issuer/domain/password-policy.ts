@@ -24,7 +24,8 @@ export function passwordProblems(password: string, names: readonly string[]): st
   if (isUnusable(password)) return [`password: at most ${MAX_PASSWORD_BYTES} bytes of Unicode text`]
   const normal = normalizePassword(password)
   const problems: string[] = []
-  if ([...normal].length < MIN_PASSWORD_CHARACTERS) problems.push(`password: at least ${MIN_PASSWORD_CHARACTERS} characters`)
+  if ([...normal].length < MIN_PASSWORD_CHARACTERS)
+    problems.push(`password: at least ${MIN_PASSWORD_CHARACTERS} characters`)
   const folded = fold(normal)
   if (isCommon(folded)) problems.push('password: it is one of those that are guessed first')
   if (names.some((name) => isName(folded, name))) problems.push('password: it is the user name or the e-mail address')

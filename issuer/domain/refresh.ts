@@ -6,7 +6,14 @@ import type { Revoke } from './revoke.ts'
 import type { Rotation } from './session.ts'
 
 /** Why a refresh failed is for logs and metrics; the client hears the same for all of it. */
-export type RefreshRefusal = 'garbled' | 'unknown' | 'reused' | 'revoked' | 'user_gone' | 'user_inactive' | 'epoch_passed'
+export type RefreshRefusal =
+  | 'garbled'
+  | 'unknown'
+  | 'reused'
+  | 'revoked'
+  | 'user_gone'
+  | 'user_inactive'
+  | 'epoch_passed'
 
 export type RefreshResult =
   | { ok: true; outcome: Exclude<Rotation['outcome'], 'unknown' | 'reused'>; tokens: Tokens }

@@ -59,7 +59,10 @@ export interface DecisionState {
  */
 export function decide(request: RequestFacts, state: DecisionState, nowMs: number): Decision {
   const target = readTarget(request.method, request.target)
-  if (!target.ok) return { allow: false, code: 'invalid_target', reason: target.reason, route: undefined }
+  if (!target.ok) {
+    const code = target.reason === 'method' ? 'method_not_allowed' : 'invalid_target'
+    return { allow: false, code, reason: target.reason, route: undefined }
+  }
 
   const route = state.routes.match(request.method, target.path)
   const deny = (code: ProblemCode, reason: string, missingKid?: string): Decision => ({
@@ -86,9 +89,11 @@ export function decide(request: RequestFacts, state: DecisionState, nowMs: numbe
 
   const verified = state.verifier.verify(bearer.token, nowMs)
   if (!verified.ok) {
-    return verified.refusal === 'key_unknown'
-      ? deny('keys_unavailable', 'key_unknown', verified.kid)
-      : deny('token_invalid', verified.refusal)
+    if (verified.refusal !== 'key_unknown') return deny('token_invalid', verified.refusal)
+    // A revoked key is no longer in the ring, but that is a verdict: the client has to get another token.
+    return verified.kid !== undefined && state.revocations.revokesKey(verified.kid)
+      ? deny('token_invalid', 'token_revoked')
+      : deny('keys_unavailable', 'key_unknown', verified.kid)
   }
 
   const { claims, kid } = verified

@@ -20,9 +20,9 @@ export interface RevocationList {
   sweep(nowS: number): void
   /**
    * Visits all entries, in no order, those that are over but not yet swept included.
-   * @param visit gets the entry's name as of `revocationId`, of a user that of the highest epoch, and its expiry: seconds
+   * @param visitor gets the entry's name as of `revocationId`, of a user that of the highest epoch, and its expiry: seconds
    */
-  forEach(visit: (id: string, exp: number) => void): void
+  visit(visitor: (id: string, exp: number) => void): void
   readonly counts: { readonly session: number; readonly user: number; readonly key: number }
   readonly size: number
 }
@@ -46,7 +46,7 @@ export function createRevocationList(): RevocationList {
             ? sessions.add(revocation.sid, revocation.exp)
             : otherSessions.add(revocation.sid, revocation)
         case 'user': {
-          const known = users.entries.get(revocation.sub)
+          const known = users.get(revocation.sub)
           const epoch = Math.max(revocation.epoch, known?.epoch ?? 0)
           users.add(revocation.sub, { exp: revocation.exp, epoch })
           return epoch !== known?.epoch
@@ -56,22 +56,20 @@ export function createRevocationList(): RevocationList {
       }
     },
     revokes({ sid, sub, epoch }, kid) {
-      if (sessions.has(sid) || keys.entries.has(kid) || otherSessions.entries.has(sid)) return true
-      const user = users.entries.get(sub)
+      if (sessions.has(sid) || otherSessions.has(sid) || keys.has(kid)) return true
+      const user = users.get(sub)
       return user !== undefined && epoch < user.epoch
     },
-    revokesKey: (kid) => keys.entries.has(kid),
+    revokesKey: (kid) => keys.has(kid),
     sweep(nowS) {
       sessions.sweep(nowS)
       for (const map of [otherSessions, users, keys]) map.sweep(nowS)
     },
-    forEach(visit) {
-      sessions.forEach((sid, exp) => {
-        visit(`session:${sid}`, exp)
-      })
-      for (const [sid, { exp }] of otherSessions.entries) visit(`session:${sid}`, exp)
-      for (const [sub, { exp, epoch }] of users.entries) visit(revocationId({ kind: 'user', sub, epoch, exp }), exp)
-      for (const [kid, { exp }] of keys.entries) visit(`key:${kid}`, exp)
+    visit(visitor) {
+      sessions.visit((sid, exp) => visitor(`session:${sid}`, exp))
+      for (const [sid, { exp }] of otherSessions.entries) visitor(`session:${sid}`, exp)
+      for (const [sub, { exp, epoch }] of users.entries) visitor(revocationId({ kind: 'user', sub, epoch, exp }), exp)
+      for (const [kid, { exp }] of keys.entries) visitor(`key:${kid}`, exp)
     },
     get counts() {
       return {
@@ -94,6 +92,9 @@ function createExpiringMap<Entry extends { exp: number }>() {
   let unswept = entries.entries()
   return {
     entries: entries as ReadonlyMap<string, Entry>,
+    // Nearly always there is none, and then the name need not even be hashed.
+    has: (name: string) => entries.size > 0 && entries.has(name),
+    get: (name: string) => (entries.size > 0 ? entries.get(name) : undefined),
     /** Keeps the later expiry; returns whether the name is new. */
     add(name: string, entry: Entry): boolean {
       const known = entries.get(name)

@@ -17,7 +17,7 @@ export interface UuidTable {
   has(uuid: string): boolean
   /** Removes what is over at `nowS`, in one sixteenth of the table at each call. */
   sweep(nowS: number): void
-  forEach(visit: (uuid: string, exp: number) => void): void
+  visit(visitor: (uuid: string, exp: number) => void): void
   readonly size: number
 }
 
@@ -92,10 +92,10 @@ export function createUuidTable(): UuidTable {
         if (length > MIN_SLOTS && shard.size < MIN_LOAD * length) shards[sweptTo] = resized(shard)
       }
     },
-    forEach(visit) {
+    visit(visitor) {
       for (const { keys, exps } of shards) {
         exps.forEach((exp, slot) => {
-          if (exp !== 0) visit(format(keys, 4 * slot), exp)
+          if (exp !== 0) visitor(format(keys, 4 * slot), exp)
         })
       }
     },
@@ -136,12 +136,15 @@ function put(shard: Shard, key: Uint32Array, at: number, seed: number, exp: numb
 /** Empties a slot and moves back what was only here because the slot was taken, so that no search ends too early. */
 function remove(shard: Shard, slot: number, seed: number): void {
   const { keys, exps } = shard
+  const slots = exps.length
   let hole = slot
-  for (let next = (slot + 1) % exps.length; exps[next] !== 0; next = (next + 1) % exps.length) {
-    const wanted = home(hash(keys, 4 * next, seed), exps.length)
-    const distance = (from: number) => (next - from + exps.length) % exps.length
-    if (distance(wanted) < distance(hole)) continue
-    keys.copyWithin(4 * hole, 4 * next, 4 * next + 4)
+  for (let next = slot; ; ) {
+    next = next + 1 === slots ? 0 : next + 1
+    if (exps[next] === 0) break
+    const wanted = home(hash(keys, 4 * next, seed), slots)
+    // An entry stays if the slot it wanted lies behind the hole, the table being a ring.
+    if (hole < next ? wanted > hole && wanted <= next : wanted > hole || wanted <= next) continue
+    for (let i = 0; i < 4; i++) keys[4 * hole + i] = keys[4 * next + i]!
     exps[hole] = exps[next]!
     hole = next
   }
@@ -185,8 +188,17 @@ function parse(text: string): boolean {
   parsed[1] = (c << 16) | d
   parsed[2] = (e << 16) | f
   parsed[3] = (g << 16) | h
-  const hyphens = text[8] === '-' && text[13] === '-' && text[18] === '-' && text[23] === '-'
-  return hyphens && (a | b | c | d | e | f | g | h) >= 0
+  return (
+    (a | b | c | d | e | f | g | h) >= 0 &&
+    isHyphen(text, 8) &&
+    isHyphen(text, 13) &&
+    isHyphen(text, 18) &&
+    isHyphen(text, 23)
+  )
+}
+
+function isHyphen(text: string, at: number): boolean {
+  return text.charCodeAt(at) === 0x2d
 }
 
 /** Four digits as a number, negative when one of them is no digit. */

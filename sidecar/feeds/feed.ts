@@ -10,7 +10,7 @@ import type { KeyRing } from '../domain/key-ring.ts'
 import { createIntake, type Feed } from './intake.ts'
 import { createIssuerStream, type IssuerStream } from './issuer-stream.ts'
 import type { KeyFetcher } from './jwks.ts'
-import { type KafkaFeed, startKafkaFeed } from './kafka.ts'
+import type { KafkaFeed, KafkaFeedOptions } from './kafka.ts'
 
 export interface FeedOptions {
   /** The `iss` that events have to have. */
@@ -45,18 +45,19 @@ const STREAM_IDLE_MS = 10_000
  * behind; or the stream alone. Either carries the whole proof of completeness.
  * @returns `ready`: what has to hold before traffic may come
  */
-export function startFeeds(options: FeedOptions): { ready(): Check[] } {
+export async function startFeeds(options: FeedOptions): Promise<{ ready(): Check[] }> {
   const { freshness, keys, clock, lifecycle, log } = options
   const intake = createIntake(options)
   const shared = { intake, keys, log, lifecycle }
   const progress = (source: Feed) => (completeUntilMs: number) => void freshness.advance(source, completeUntilMs)
 
-  const kafka = options.kafka && startKafkaFeed({ ...shared, address: options.kafka, onProgress: progress('kafka') })
   const stream =
     options.stream &&
     createIssuerStream({ ...shared, ...options.stream, idleMs: STREAM_IDLE_MS, onProgress: progress('stream') })
   // Its snapshot is here before a Kafka consumer has even joined its group.
   stream?.open()
+  const kafka =
+    options.kafka && (await startKafka({ ...shared, address: options.kafka, onProgress: progress('kafka') }))
   if (kafka && stream) {
     const watching = watchKafka(options, kafka, stream)
     lifecycle.onClose('choice of feeds', () => watching)
@@ -77,6 +78,12 @@ export function startFeeds(options: FeedOptions): { ready(): Check[] } {
       ]
     },
   }
+}
+
+/** kafkajs takes 20 MB and more; without Kafka it is not even loaded. */
+async function startKafka(options: KafkaFeedOptions): Promise<KafkaFeed> {
+  const { startKafkaFeed } = await import('./kafka.ts')
+  return startKafkaFeed(options)
 }
 
 /** Opens the issuer's stream when Kafka falls behind and closes it when Kafka has been up to date for a while. */

@@ -83,11 +83,11 @@ export function createIntake(options: IntakeOptions): Intake {
     return { outcome: 'refused', reason }
   }
 
-  /** Whether the event, were it genuine, could change anything. */
-  const isOutdated = (event: SecurityEvent, nowMs: number) =>
-    event.type === 'revocation'
-      ? event.revocation.exp * 1000 <= nowMs
-      : event.completeUntilMs < nowMs - maxStalenessMs - LEEWAY_S * 1000
+  /** Whether the event, were it genuine, could change nothing. The end of a snapshot does, however old it is. */
+  const isOutdated = (event: SecurityEvent, nowMs: number) => {
+    if (event.type === 'revocation') return event.revocation.exp * 1000 <= nowMs
+    return event.type === 'heartbeat' && event.completeUntilMs < nowMs - maxStalenessMs - LEEWAY_S * 1000
+  }
 
   return {
     apply,

@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici'
-import { keepOpen } from '../../shared/kafka.ts'
+import { keepOpen } from '../../shared/keep-open.ts'
 import type { Lifecycle } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Intake, Proof } from './intake.ts'

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { MAX_TOKEN_BYTES } from '../../shared/jws.ts'
-import { connectKafka, type KafkaAddress, keepOpen, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { connectKafka, type KafkaAddress, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Intake } from './intake.ts'
@@ -33,8 +34,8 @@ const TURN_MS = 5
 
 /**
  * Reads every event of the topic from the beginning, in a consumer group of its own without commits. It never goes past
- * an event that it can't judge yet, so that no later heartbeat is believed. Whatever breaks the consumer, it starts
- * again at the beginning: the list of revocations is a set.
+ * an event that it can't judge yet, so that no later heartbeat is believed. Whatever breaks the consumer, a new one
+ * starts at the beginning, for a broken one can hang (tulios/kafkajs#1163), and the list of revocations is a set.
  */
 export function startKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
   const { address, log, lifecycle } = options

@@ -57,7 +57,7 @@ export async function startDeployment(t: Test, options: DeploymentOptions): Prom
     REDIS_URL: options.redis,
     REDIS_PREFIX: `${name}:`,
     ...(options.kafka !== undefined && { KAFKA_BROKERS: options.kafka, KAFKA_TOPIC: `${name}.revocations` }),
-    MASTER_KEY: 'a master key that only the tests know, long enough',
+    MASTER_KEY: 'a master key that only the tests know and no one else',
     FEED_TOKEN: 'a feed token that only the tests know',
     // The cheapest that is accepted: these tests are not about hashing.
     HASH_MEMORY_KIB: '7168',

@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheFolder } from '../servers/cache.ts'
 import { guardPid } from '../servers/watchdog.ts'
@@ -140,9 +141,16 @@ function fail(file: string): never {
 
 /** Whether a process lives. One that is dead but not yet waited for by its parent does not. */
 export function isRunning(pid: number): boolean {
+  return !['', 'Z'].includes(processState(pid))
+}
+
+/** The kernel's letter for a process: R or S when it runs, T when it is stopped, Z when dead; '' when there is none. */
+export function processState(pid: number): string {
   try {
-    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).startsWith('Z')
+    // The second field, the program's name in parentheses, may hold anything.
+    if (existsSync('/proc/self/stat')) return /.*\) (\w)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1] ?? ''
+    return execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).slice(0, 1)
   } catch {
-    return false
+    return ''
   }
 }

@@ -9,7 +9,7 @@ const apt = (args: string[], cwd?: string): Promise<string> =>
 
 /**
  * Downloads a Debian package, and whatever it needs that this machine lacks, and unpacks it into a folder: nothing is
- * installed and no service is started. Returns the environment its programs need to find their libraries.
+ * installed and no service is started.
  */
 export async function unpackDebian(name: string, folder: string): Promise<void> {
   if (onPath('apt-get') === undefined) throw new Error('apt-get is not on the PATH')
@@ -44,6 +44,6 @@ export async function installDebian(names: string[]): Promise<void> {
   if (onPath('apt-get') === undefined || !isRoot) throw new Error(`please install ${list}`)
   await progress(`installing ${list}`, async () => {
     await apt(['update'])
-    await apt(['install', '-y', '--no-install-recommends', ...names])
+    await apt(['install', '-o', 'DPkg::Lock::Timeout=300', '-y', '--no-install-recommends', ...names])
   })
 }

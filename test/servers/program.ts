@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { processState } from '../helpers/process.ts'
 import { guardContainer, guardPid } from './watchdog.ts'
 
 export interface Command {
@@ -58,14 +59,18 @@ export function startProgram(command: Command, logFile: string): Program {
 }
 
 function sendSignal(child: ChildProcess, container: string | undefined, name: NodeJS.Signals): void {
-  if (container === undefined) {
-    child.kill(name)
-    return
+  if (container === undefined) child.kill(name)
+  else {
+    spawnSync('docker', ['kill', '--signal', name, container], { stdio: 'ignore' })
+    // The client too: it would go on if the container had not been created yet.
+    if (name === 'SIGKILL') child.kill(name)
   }
-  const docker = spawn('docker', ['kill', '--signal', name, container], { stdio: 'ignore' })
-  docker.on('error', () => {})
-  // The client too: it would go on if the container had not been created yet.
-  if (name === 'SIGKILL') docker.on('exit', () => child.kill(name))
+  // The kernel stops a process when it next runs: what is sent to it before that would still be answered.
+  const deadline = performance.now() + 1000
+  while (name === 'SIGSTOP' && container === undefined && performance.now() < deadline) {
+    if (['T', ''].includes(processState(child.pid ?? 0))) return
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  }
 }
 
 /** The last lines of a log file, for an error's text. */

@@ -18,7 +18,7 @@ export interface Server {
   stopKeepingData(): Promise<void>
   /** Ends it at once (SIGKILL), as a crash would; its data stay for `start`. */
   kill(): Promise<void>
-  /** Lets it hang (SIGSTOP): connections stay open and nothing is answered. */
+  /** Lets it hang (SIGSTOP): connections stay open and nothing is answered. On return it stands still. */
   pause(): void
   resume(): void
   /** Starts it again on the same port with the same data; resolves when it answers. */

@@ -1,9 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { setImmediate } from 'node:timers/promises'
 import { type Revocation, revocationId } from '../../../shared/revocation.ts'
 import type { Ledger, LedgerEntry } from '../../domain/ports.ts'
 import { attempt, inTransaction } from './connect.ts'
 
 const BATCH = 1000
+/** A negative LIMIT is none. */
+const ALL = -1
 
 interface Row {
   seq: number
@@ -26,8 +29,8 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
     "UPDATE ledger SET publishedAt = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = ? AND publishedAt IS NULL",
   )
   const last = db.prepare('SELECT max(seq) AS seq FROM ledger')
-  const between = db.prepare('SELECT * FROM ledger WHERE seq > ? AND seq <= ? AND exp > ? ORDER BY seq')
-  const after = db.prepare('SELECT * FROM ledger WHERE seq > ? AND exp > ? ORDER BY seq LIMIT ?')
+  const lastSeq = () => (last.get() as { seq: number | null }).seq ?? 0
+  const between = db.prepare('SELECT * FROM ledger WHERE seq > ? AND seq <= ? AND exp > ? ORDER BY seq LIMIT ?')
   return {
     record: (entries) =>
       attempt(() =>
@@ -49,16 +52,21 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
     since: (_instance, cursor, nowS) =>
       attempt(() => {
         const from = (cursor as number | undefined) ?? 0
-        const to = Math.max(from, (last.get() as { seq: number | null }).seq ?? 0)
-        return { entries: (between.all(from, to, nowS) as unknown as Row[]).map(toEntry), cursor: to }
+        // Deletions can leave the last number behind the cursor.
+        const to = Math.max(from, lastSeq())
+        return { entries: (between.all(from, to, nowS, ALL) as unknown as Row[]).map(toEntry), cursor: to }
       }),
     async *live(_instance, nowS) {
       let from = 0
+      // What is recorded meanwhile is not awaited: the end would move with every page.
+      const to = await attempt(lastSeq)
       for (;;) {
-        const rows = await attempt(() => after.all(from, nowS, BATCH) as unknown as Row[])
+        const rows = await attempt(() => between.all(from, to, nowS, BATCH) as unknown as Row[])
         const lastRow = rows.at(-1)
         if (!lastRow) return
         yield rows.map((row) => toEntry(row).revocation)
+        // The next page is read without waiting for anything; requests come first.
+        await setImmediate()
         from = lastRow.seq
       }
     },

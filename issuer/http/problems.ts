@@ -1,0 +1,104 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { PROBLEM_TYPE, type ProblemCode, problemDocument } from '../../shared/problem.ts'
+import { HashingOverloaded, StoreUnavailable } from '../domain/ports.ts'
+
+/** When to come again after a store was away: seconds. Fail-overs take longer, but a blip does not. */
+const STORE_RETRY_AFTER_S = 1
+
+// RFC 6750 section 3. Only a token that was shown gets an error code.
+const CHALLENGES: Partial<Record<ProblemCode, string>> = {
+  token_invalid: 'Bearer realm="sallyport", error="invalid_token"',
+}
+const CHALLENGE = 'Bearer realm="sallyport"'
+
+/** Answers with a problem document (RFC 9457). */
+export function sendProblem(
+  reply: FastifyReply,
+  code: ProblemCode,
+  more: { detail?: string; errors?: string[] } = {},
+): FastifyReply {
+  const problem = problemDocument(code, more)
+  if (problem.status === 401) reply.header('www-authenticate', CHALLENGES[code] ?? CHALLENGE)
+  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(JSON.stringify(problem))
+}
+
+const BY_FRAMEWORK_CODE: Record<string, ProblemCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_BAD_URL: 'invalid_target',
+  FST_ERR_MAX_PARAM_LENGTH: 'not_found',
+}
+
+/** Every error that reaches the framework becomes a problem document; what is not the client's fault is logged. */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error.validation) {
+    const errors = error.validation.map(({ instancePath, message, params }) => {
+      const unknown = params.additionalProperty
+      const place = `${error.validationContext}${instancePath}`
+      return unknown === undefined ? `${place}: ${message}` : `${place}: ${JSON.stringify(unknown)} is not known here`
+    })
+    return sendProblem(reply, 'invalid_request', { errors: errors.slice(0, MAX_ERRORS) })
+  }
+  if (error instanceof StoreUnavailable) {
+    request.log.error({ err: error }, 'a store is not available')
+    return sendProblem(reply.header('retry-after', STORE_RETRY_AFTER_S), 'store_unavailable')
+  }
+  if (error instanceof HashingOverloaded) {
+    return sendProblem(reply.header('retry-after', error.retryAfterS), 'overloaded')
+  }
+  const known = BY_FRAMEWORK_CODE[error.code]
+  if (known) return sendProblem(reply, known)
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return sendProblem(reply, 'invalid_request')
+  }
+  request.log.error({ err: error }, 'a request failed')
+  return sendProblem(reply, 'internal_error')
+}
+
+const MAX_ERRORS = 20
+
+/**
+ * Answers what no route takes, before any body is read: 405 with `Allow` where another method would be right, else 404.
+ * To be called before the routes are added.
+ */
+export function addNotFound(app: FastifyInstance): void {
+  const known = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = known.get(url) ?? new Set()
+    for (const name of [method].flat()) methods.add(name)
+    known.set(url, methods)
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return
+    const path = request.url.split('?', 1)[0]!
+    const allowed = [...known].flatMap(([pattern, methods]) => (matches(pattern, path) ? [...methods] : []))
+    if (allowed.length === 0) return sendProblem(reply, 'not_found')
+    return sendProblem(reply.header('allow', [...new Set(allowed)].join(', ')), 'method_not_allowed')
+  })
+}
+
+function matches(pattern: string, path: string): boolean {
+  if (pattern.includes('*')) return false
+  const wanted = pattern.split('/')
+  const given = path.split('/')
+  return wanted.length === given.length && wanted.every((part, index) => part.startsWith(':') || part === given[index])
+}
+
+/** Answers what could not even be read as HTTP, on the bare socket. */
+export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const code: ProblemCode =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? 'request_timeout'
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'header_fields_too_large'
+        : 'invalid_request'
+  const problem = problemDocument(code)
+  const body = JSON.stringify(problem)
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,224 @@
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { type Clock, systemClock } from '../shared/clock.ts'
+import { createLifecycle, type Lifecycle, pause } from '../shared/lifecycle.ts'
+import { createLog, type Log } from '../shared/log.ts'
+import { addProcessMetrics, createMetrics, type Metrics } from '../shared/metrics.ts'
+import type { Check } from '../shared/operations.ts'
+import type { Revocation } from '../shared/revocation.ts'
+import { SettingsError } from '../shared/settings.ts'
+import { buildAdmin } from './admin.ts'
+import type { DecisionState } from './domain/decide.ts'
+import { createFreshness } from './domain/freshness.ts'
+import { createKeyRing, type KeyRing } from './domain/key-ring.ts'
+import { createRevocationList } from './domain/revocation-list.ts'
+import { createRouteTable } from './domain/routes.ts'
+import { createVerifier } from './domain/verify.ts'
+import { startFeeds } from './feeds/feed.ts'
+import { type KeyFetcher, startKeyFetcher } from './feeds/jwks.ts'
+import { startRoutesFile } from './feeds/routes-file.ts'
+import { createUpstream } from './proxy/forward.ts'
+import { createOpenStreams, type OpenStreams } from './proxy/open-streams.ts'
+import { trustedPeers } from './proxy/peer.ts'
+import { createRequestMetrics } from './proxy/request-metrics.ts'
+import { buildProxy, drain } from './server.ts'
+import { readSidecarSettings, type SidecarSettings } from './settings.ts'
+
+export interface RunningSidecar {
+  /** Where the proxy listens. */
+  url: string
+  /** Where health and metrics listen. */
+  adminUrl: string
+  /** Resolves when it is ready for traffic for the first time, or ends. */
+  ready: Promise<void>
+  /** Drains it: accepts for a while, finishes what is open, then ends everything. */
+  close(): Promise<void>
+}
+
+/** How often open streams are looked at for expired tokens, and old entries are forgotten: milliseconds. */
+const SWEEP_MS = 500
+const READY_LOOK_MS = 25
+/** How long a client may take for the head of a request, and how often that is looked at: milliseconds. */
+const HEADERS_TIMEOUT_MS = 15_000
+const TIMEOUT_CHECK_MS = 5000
+
+interface Base {
+  settings: SidecarSettings
+  clock: Clock
+  log: Log
+  metrics: Metrics
+  lifecycle: Lifecycle
+}
+
+/**
+ * Starts one sidecar and returns when it listens. Until keys and revocations are known, routes that need a token answer
+ * 503.
+ * @throws SettingsError for settings or routes that are wrong, the system's error for a port that can't be used
+ */
+export async function startSidecar(
+  env: NodeJS.ProcessEnv,
+  options: { clock?: Clock; log?: Log } = {},
+): Promise<RunningSidecar> {
+  const settings = readSidecarSettings(env)
+  if (!settings.KAFKA_BROKERS && !settings.FEED_TOKEN) {
+    throw new SettingsError([
+      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, for there has to be a feed of revocations',
+    ])
+  }
+  const log = options.log ?? createLog('sidecar', settings.LOG_LEVEL)
+  const lifecycle = createLifecycle(log)
+  const base: Base = { settings, clock: options.clock ?? systemClock, log, metrics: createMetrics(), lifecycle }
+  try {
+    return await start(base)
+  } catch (error) {
+    await lifecycle.close()
+    throw error
+  }
+}
+
+/** Everything in the order in which one part stands on another. */
+async function start(base: Base): Promise<RunningSidecar> {
+  const { settings, clock, log, metrics, lifecycle } = base
+  await addProcessMetrics(metrics)
+
+  const ring = createKeyRing({ maxStaleMs: settings.JWKS_MAX_STALE })
+  const revocations = createRevocationList()
+  const freshness = createFreshness({ maxStalenessMs: settings.MAX_STALENESS, clock })
+  const verifier = createVerifier({
+    rules: {
+      keyFor: ring.keyFor,
+      algorithms: settings.TOKEN_ALGORITHMS,
+      issuer: settings.ISSUER_URL,
+      audience: settings.AUDIENCE,
+    },
+    cacheSize: settings.TOKEN_CACHE_SIZE,
+  })
+  const state: DecisionState = { routes: createRouteTable([]), verifier, revocations, freshness }
+  if (settings.ROUTES_FILE !== undefined) {
+    const onRoutes = (table: DecisionState['routes']) => {
+      state.routes = table
+    }
+    await startRoutesFile({ path: settings.ROUTES_FILE, onRoutes, log, metrics, lifecycle })
+  }
+
+  const openStreams = createOpenStreams()
+  const keys = startKeys(base, ring)
+  const feeds = await startFeeds({
+    ...feedAddresses(settings),
+    ring,
+    keys,
+    revocations,
+    freshness,
+    onRevocation: (revocation: Revocation) => openStreams.cut(revocation),
+    fallbackAfterMs: settings.FEED_FALLBACK_AFTER,
+    maxStalenessMs: settings.MAX_STALENESS,
+    clock,
+    log,
+    metrics,
+    lifecycle,
+  })
+  every(SWEEP_MS, lifecycle, () => {
+    const nowMs = clock.now()
+    openStreams.sweep(nowMs)
+    revocations.sweep(Math.floor(nowMs / 1000))
+    ring.expire(nowMs)
+  })
+
+  let draining = false
+  const ready = (): Check[] => [{ name: 'serving', ok: !draining }, ...feeds.ready()]
+  const admin = buildAdmin({ metrics, ready, revocations })
+  lifecycle.onClose('admin server', () => admin.close())
+  const adminUrl = await listen(admin, settings.SIDECAR_ADMIN_HOST, settings.SIDECAR_ADMIN_PORT)
+
+  const proxy = buildGeneralLane(base, { state, keys, openStreams, isDraining: () => draining })
+  lifecycle.onClose('proxy server', () => proxy.close())
+  const url = await listen(proxy, settings.SIDECAR_HOST, settings.SIDECAR_PORT)
+  log.info({ url, adminUrl, upstream: settings.UPSTREAM }, 'listening')
+
+  return {
+    url,
+    adminUrl,
+    ready: untilReady(ready, base),
+    close: async () => {
+      if (!draining) {
+        draining = true
+        log.info({ open: openStreams.size }, 'draining')
+        await drain(proxy, openStreams, { delayMs: settings.DRAIN_DELAY, deadlineMs: settings.DRAIN_DEADLINE })
+      }
+      // Only now do the feeds end: what is still open has to hear of revocations.
+      await lifecycle.close()
+    },
+  }
+}
+
+function startKeys({ settings, clock, log, metrics, lifecycle }: Base, ring: KeyRing): KeyFetcher {
+  return startKeyFetcher({
+    ring,
+    url: `${settings.ISSUER_INTERNAL_URL}/.well-known/jwks.json`,
+    cachePath: join(settings.DATA_DIR, 'sidecar-keys.json'),
+    refreshMs: settings.JWKS_REFRESH,
+    cooldownMs: settings.JWKS_COOLDOWN,
+    maxStaleMs: settings.JWKS_MAX_STALE,
+    clock,
+    log,
+    metrics,
+    lifecycle,
+  })
+}
+
+function feedAddresses({ ISSUER_URL, ISSUER_INTERNAL_URL, KAFKA_BROKERS, KAFKA_TOPIC, FEED_TOKEN }: SidecarSettings) {
+  return {
+    issuer: ISSUER_URL,
+    kafka: KAFKA_BROKERS && { brokers: KAFKA_BROKERS, topic: KAFKA_TOPIC },
+    stream: FEED_TOKEN === undefined ? undefined : { url: `${ISSUER_INTERNAL_URL}/revocations`, feedToken: FEED_TOKEN },
+  }
+}
+
+interface LaneParts {
+  state: DecisionState
+  keys: KeyFetcher
+  openStreams: OpenStreams
+  isDraining(): boolean
+}
+
+function buildGeneralLane({ settings, clock, log, metrics, lifecycle }: Base, parts: LaneParts): FastifyInstance {
+  const upstream = createUpstream(settings.UPSTREAM)
+  lifecycle.onClose('connections to the upstream', () => upstream.destroy())
+  return buildProxy({
+    ...parts,
+    upstream,
+    origin: settings.UPSTREAM,
+    headerRules: {
+      identityHeaders: settings.IDENTITY_HEADERS,
+      forwardToken: settings.FORWARD_TOKEN,
+      isTrusted: trustedPeers(settings.TRUST_PROXY),
+    },
+    metrics: createRequestMetrics(metrics, parts.openStreams, () => parts.state.verifier.counts),
+    timeouts: { headersMs: HEADERS_TIMEOUT_MS, requestMs: settings.REQUEST_TIMEOUT, checkMs: TIMEOUT_CHECK_MS },
+    clock,
+    log,
+  })
+}
+
+function every(ms: number, lifecycle: Lifecycle, act: () => void): void {
+  const timer = setInterval(act, ms)
+  lifecycle.onClose('timer', () => clearInterval(timer))
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
+  await app.listen({ host, port })
+  const { address, family, port: taken } = app.server.address() as AddressInfo
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
+}
+
+async function untilReady(ready: () => Check[], { log, lifecycle }: Base): Promise<void> {
+  const startedAt = performance.now()
+  while (!lifecycle.signal.aborted) {
+    if (ready().every(({ ok }) => ok)) {
+      log.info({ ms: Math.round(performance.now() - startedAt) }, 'ready')
+      return
+    }
+    await pause(READY_LOOK_MS, lifecycle.signal)
+  }
+}

@@ -1,0 +1,100 @@
+import { Counter } from 'prom-client'
+import { counter, gauge, histogram, type Metrics } from '../../shared/metrics.ts'
+import type { OpenStreams } from './open-streams.ts'
+
+/** How a request went: answered by the upstream, refused here, failed, or ended before the answer was complete. */
+export type Outcome = 'served' | 'denied' | 'failed' | 'ended'
+
+export interface RequestMetrics {
+  /**
+   * Counts one request that is over.
+   * @param reason why it was not simply served; from a fixed set, never from the request
+   * @param ms how long it took, from the head to the last byte
+   */
+  count(route: string, outcome: Outcome, reason: string, ms: number): void
+  upstreamError(code: string): void
+  /** Served although it could not be known whether the token was revoked. */
+  stale(route: string): void
+}
+
+const DURATION_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+
+export interface TokenCacheCounts {
+  hits: number
+  misses: number
+  size: number
+}
+
+export function createRequestMetrics(
+  metrics: Metrics,
+  openStreams: Pick<OpenStreams, 'size'>,
+  tokenCache: () => TokenCacheCounts,
+): RequestMetrics {
+  const requests = new Tally(metrics)
+  const durations = histogram(
+    metrics,
+    'sidecar_request_duration_seconds',
+    'Time from the head of a request to the last byte of its answer.',
+    [],
+    DURATION_BUCKETS_S,
+  )
+  const upstreamErrors = counter(
+    metrics,
+    'sidecar_upstream_errors_total',
+    'Requests that the upstream did not answer, by error code.',
+    ['code'],
+  )
+  const stale = counter(
+    metrics,
+    'sidecar_stale_requests_total',
+    'Requests served without knowing whether the token was revoked, as the route allows.',
+    ['route'],
+  )
+  gauge(metrics, 'sidecar_open_streams', 'Requests and tunnels that are open.', () => openStreams.size)
+  gauge(metrics, 'sidecar_token_cache_size', 'Verified tokens that are remembered.', () => tokenCache().size)
+  gauge(metrics, 'sidecar_token_cache_hits', 'Tokens found verified since the start.', () => tokenCache().hits)
+  gauge(metrics, 'sidecar_token_cache_misses', 'Tokens verified anew since the start.', () => tokenCache().misses)
+
+  return {
+    count(route, outcome, reason, ms) {
+      requests.add(route, outcome, reason)
+      durations.observe(ms / 1000)
+    },
+    upstreamError: (code) => upstreamErrors.inc({ code }),
+    stale: (route) => stale.inc({ route }),
+  }
+}
+
+/** A counter that costs two map look-ups a request; prom-client's, which hashes its labels, is filled at the scrape. */
+class Tally {
+  readonly #counts = new Map<string, Map<string, { outcome: Outcome; reason: string; count: number }>>()
+
+  constructor(metrics: Metrics) {
+    const counts = this.#counts
+    new Counter({
+      name: 'sidecar_requests_total',
+      help: 'Requests by route, outcome and reason.',
+      labelNames: ['route', 'outcome', 'reason'],
+      registers: [metrics],
+      collect() {
+        this.reset()
+        for (const [route, cells] of counts) {
+          for (const { outcome, reason, count } of cells.values()) this.inc({ route, outcome, reason }, count)
+        }
+      },
+    })
+  }
+
+  add(route: string, outcome: Outcome, reason: string): void {
+    let cells = this.#counts.get(route)
+    if (!cells) {
+      cells = new Map()
+      this.#counts.set(route, cells)
+    }
+    // A reason belongs to one outcome alone, but for those that happen before and after the answer has begun.
+    const key = outcome === 'served' ? outcome : `${outcome} ${reason}`
+    const cell = cells.get(key)
+    if (cell) cell.count++
+    else cells.set(key, { outcome, reason, count: 1 })
+  }
+}

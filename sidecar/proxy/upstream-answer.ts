@@ -1,0 +1,105 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { endUnread } from './denials.ts'
+import type { Exchange } from './exchange.ts'
+import { isBodyPending } from './request-body.ts'
+import { responseHeaders } from './response-headers.ts'
+import { joinTunnel } from './tunnel.ts'
+import { upstreamErrorCode, upstreamProblem } from './upstream-errors.ts'
+
+type Controller = Dispatcher.DispatchController
+
+export interface AnswerParts {
+  /** Whether connections are to be given up after this answer. */
+  isDraining(): boolean
+  onUpstreamError(code: string, error: Error, exchange: Exchange): void
+}
+
+/**
+ * Takes the upstream's answer and writes it to the client as it comes. undici's parser is stopped while the client does
+ * not keep up, so what is buffered is bounded whatever the answer's length.
+ */
+export class UpstreamAnswer implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange
+  readonly #parts: AnswerParts
+  #timer: NodeJS.Timeout | undefined
+  #bodyBegun = false
+
+  constructor(exchange: Exchange, parts: AnswerParts) {
+    this.#exchange = exchange
+    this.#parts = parts
+  }
+
+  /**
+   * Gives the upstream time to begin its answer, counted from the end of the request's body: how long the client takes
+   * to send that is not the upstream's fault.
+   */
+  startTimer(timeoutMs: number): void {
+    const { response, closed, outcome } = this.#exchange
+    if (response.headersSent || closed || outcome !== 'served') return
+    this.#timer = setTimeout(() => this.#exchange.fail('upstream_timeout', 'failed', 'upstream_timeout'), timeoutMs)
+  }
+
+  onRequestStart(controller: Controller): void {
+    this.#exchange.attach(controller)
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
+    const { request, response } = this.#exchange
+    if (this.#exchange.closed) return
+    if (status < 200) {
+      // 100 was ours to say, and HTTP/1.0 knows none of these (RFC 9110 section 15.2).
+      if (status !== 101 && request.httpVersion !== '1.0') response.writeInformation(status, responseHeaders(headers))
+      return
+    }
+    clearTimeout(this.#timer)
+    const fields = responseHeaders(headers)
+    if (this.#parts.isDraining() || isBodyPending(request)) fields.push('Connection', 'close')
+    response.writeHead(status, fields)
+    // The body usually comes in the same read; where it does not, the head must not wait for it (event streams).
+    process.nextTick(flushHead, this, controller)
+  }
+
+  onRequestUpgrade(_controller: Controller, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
+    if (this.#exchange.closed || this.#exchange.outcome !== 'served') socket.destroy()
+    else joinTunnel(this.#exchange, socket, headers)
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    const { response } = this.#exchange
+    this.#bodyBegun = true
+    if (response.write(chunk)) return
+    controller.pause()
+    response.once('drain', () => controller.resume())
+  }
+
+  onResponseEnd(_controller: Controller, trailers: IncomingHttpHeaders): void {
+    const { request, response } = this.#exchange
+    this.#bodyBegun = true
+    this.#exchange.detach()
+    if (response.chunkedEncoding) response.addTrailers(trailers as Record<string, string>)
+    if (isBodyPending(request)) endUnread(request, response)
+    else response.end()
+  }
+
+  onResponseError(_controller: Controller, error: Error): void {
+    clearTimeout(this.#timer)
+    const exchange = this.#exchange
+    exchange.detach()
+    // Once the exchange is over, this is only the echo of our own abort.
+    if (exchange.closed || exchange.outcome !== 'served') return
+    this.#parts.onUpstreamError(upstreamErrorCode(error), error, exchange)
+    const problem = upstreamProblem(error)
+    exchange.fail(problem, 'failed', problem)
+  }
+
+  flush(): void {
+    const { response, closed } = this.#exchange
+    if (!this.#bodyBegun && !closed) response.flushHeaders()
+  }
+}
+
+function flushHead(answer: UpstreamAnswer): void {
+  answer.flush()
+}

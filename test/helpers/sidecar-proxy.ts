@@ -1,0 +1,132 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import type { Test } from 'tap'
+import { ACCESS_TOKEN_TYPE, type AccessClaims } from '../../shared/access-token.ts'
+import { type Clock, systemClock } from '../../shared/clock.ts'
+import { DEFAULT_IDENTITY_HEADERS, type IdentityHeaderNames } from '../../shared/identity-headers.ts'
+import { ALGORITHM_NAMES, type SigningKeyPair, signJws } from '../../shared/jws.ts'
+import { createLog } from '../../shared/log.ts'
+import { createMetrics } from '../../shared/metrics.ts'
+import { createFreshness } from '../../sidecar/domain/freshness.ts'
+import { createKeyRing } from '../../sidecar/domain/key-ring.ts'
+import { createRevocationList } from '../../sidecar/domain/revocation-list.ts'
+import { DEFAULT_ROUTE, type Route } from '../../sidecar/domain/route.ts'
+import { createRouteTable } from '../../sidecar/domain/routes.ts'
+import { createVerifier } from '../../sidecar/domain/verify.ts'
+import { createUpstream } from '../../sidecar/proxy/forward.ts'
+import type { KeyLookUp } from '../../sidecar/proxy/guard.ts'
+import { createOpenStreams } from '../../sidecar/proxy/open-streams.ts'
+import { trustedPeers } from '../../sidecar/proxy/peer.ts'
+import { createRequestMetrics } from '../../sidecar/proxy/request-metrics.ts'
+import { buildProxy } from '../../sidecar/server.ts'
+
+export const ISSUER = 'http://issuer.example'
+
+export interface ProxyOptions {
+  routes?: Partial<Route>[]
+  identityHeaders?: IdentityHeaderNames
+  forwardToken?: boolean
+  trustProxy?: string[]
+  keys?: KeyLookUp
+  clock?: Clock
+  host?: string
+  timeouts?: { headersMs: number; requestMs: number; checkMs: number }
+}
+
+/** A new key pair that signs ES256. */
+export function newKey(kid: string = randomUUID()): SigningKeyPair {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return { kid, alg: 'ES256', key: publicKey, privateKey }
+}
+
+/** A token as the issuer signs it. */
+export function tokenOf(key: SigningKeyPair, claims: Partial<AccessClaims> = {}): string {
+  const iat = Math.floor(Date.now() / 1000)
+  return signJws(key, ACCESS_TOKEN_TYPE, {
+    iss: ISSUER,
+    aud: 'sallyport',
+    client_id: 'test',
+    sub: randomUUID(),
+    sid: randomUUID(),
+    jti: randomUUID(),
+    epoch: 0,
+    roles: ['reader'],
+    email: 'ada@example.com',
+    tier: 'gold',
+    iat,
+    exp: iat + 300,
+    ...claims,
+  })
+}
+
+/** The proxy alone, on a free port, with the real decision and without feeds; it ends with the test. */
+export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOptions = {}) {
+  const clock = options.clock ?? systemClock
+  const lines: string[] = []
+  const log = createLog('sidecar', 'info', { write: (line: string) => void lines.push(line) })
+  const metrics = createMetrics()
+  const key = newKey('key-1')
+  const ring = createKeyRing({ maxStaleMs: 86_400_000 })
+  ring.replace([key], clock.now())
+  const revocations = createRevocationList()
+  const freshness = createFreshness({ maxStalenessMs: 60_000, clock })
+  freshness.advance('test', clock.now())
+  const verifier = createVerifier({
+    rules: { keyFor: ring.keyFor, algorithms: ALGORITHM_NAMES, issuer: ISSUER, audience: ['sallyport'] },
+    cacheSize: 1000,
+  })
+  const state = {
+    routes: createRouteTable((options.routes ?? []).map((route) => ({ ...DEFAULT_ROUTE, ...route }))),
+    verifier,
+    revocations,
+    freshness,
+  }
+  const openStreams = createOpenStreams()
+  const upstream = createUpstream(upstreamUrl)
+  let draining = false
+  const app = buildProxy({
+    state,
+    keys: options.keys ?? { lookUp: async () => 'absent' },
+    upstream,
+    origin: upstreamUrl,
+    headerRules: {
+      identityHeaders: options.identityHeaders ?? DEFAULT_IDENTITY_HEADERS,
+      forwardToken: options.forwardToken ?? false,
+      isTrusted: trustedPeers(options.trustProxy ?? []),
+    },
+    openStreams,
+    metrics: createRequestMetrics(metrics, openStreams, () => verifier.counts),
+    timeouts: options.timeouts ?? { headersMs: 15_000, requestMs: 300_000, checkMs: 5000 },
+    isDraining: () => draining,
+    clock,
+    log,
+  })
+  await app.listen({ host: options.host ?? '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    app.server.closeAllConnections()
+    openStreams.endAll('draining')
+    await upstream.destroy()
+    await app.close()
+  })
+  const { port } = app.server.address() as { port: number }
+  return {
+    url: `http://${options.host?.includes(':') ? `[${options.host}]` : '127.0.0.1'}:${port}`,
+    port,
+    key,
+    ring,
+    state,
+    freshness,
+    openStreams,
+    app,
+    lines,
+    metrics,
+    token: (claims?: Partial<AccessClaims>) => tokenOf(key, claims),
+    /** What the feed does with a new revocation. */
+    revoke(revocation: Parameters<typeof openStreams.cut>[0]) {
+      revocations.add(revocation)
+      openStreams.cut(revocation)
+    },
+    drain() {
+      draining = true
+    },
+  }
+}

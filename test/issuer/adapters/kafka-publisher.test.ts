@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
+import { test } from 'tap'
+import { createKafkaPublisher } from '../../../issuer/adapters/kafka-publisher.ts'
+import { publishRound } from '../../../issuer/adapters/outbox.ts'
+import { eventually } from '../../helpers/eventually.ts'
+import { type Base, base, entry, ISSUER, memoryLedger, session, signer, signingKey } from '../../helpers/revocations.ts'
+import { readTopic } from '../../helpers/topic.ts'
+import { uniqueName } from '../../helpers/unique-name.ts'
+import { missingShared, sharedUrl } from '../../servers/shared.ts'
+
+const key = signingKey()
+const sign = signer(key)
+const clock = { now: () => Date.now() }
+const shared = { skip: await missingShared('kafka'), timeout: 60_000 }
+
+const event = (id: string) => ({ key: id, token: sign({ type: 'revocation', revocation: session(id, id) }) })
+const heartbeat = (completeUntilMs: number) => ({
+  key: undefined,
+  token: sign({ type: 'heartbeat', instance: 'a', completeUntilMs }),
+})
+
+function publisherFor({ log, lifecycle }: Base, brokers: string, topic: string) {
+  return createKafkaPublisher({ brokers: brokers.split(','), topic, lifetimeS: 300 }, 'a', log, lifecycle)
+}
+
+async function withAdmin<T>(brokers: string, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    return await work(admin)
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+const idsOf = async (brokers: string, topic: string) =>
+  (await readTopic(brokers, topic, ISSUER)).map((read) =>
+    read.type === 'revocation' && read.revocation.kind === 'session' ? read.revocation.sid : read.type,
+  )
+
+test('it creates the topic with its settings and publishes in order', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  const publisher = publisherFor(base(t), brokers, topic)
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await Promise.all(['one', 'two', 'three'].map((id) => publisher.publish([event(id)])))
+  await publisher.publish([event('four'), event('five')])
+  await publisher.publish([heartbeat(1)])
+  await publisher.publish([])
+  t.same(await idsOf(brokers, topic), ['one', 'two', 'three', 'four', 'five', 'heartbeat'])
+  const settings = await withAdmin(brokers, (admin) =>
+    admin.describeConfigs({ includeSynonyms: false, resources: [{ type: 2, name: topic }] }),
+  )
+  const value = (name: string) =>
+    settings.resources[0]!.configEntries.find(({ configName }) => configName === name)?.configValue
+  t.same(['cleanup.policy', 'retention.ms', 'segment.ms'].map(value), ['delete', '1200000', '300000'])
+})
+
+test('many publishes at once are few requests, each acknowledged, in order', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  const publisher = publisherFor(base(t), brokers, topic)
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  const ids = Array.from({ length: 2000 }, (_, n) => `s${n}`)
+  const done: string[] = []
+  await Promise.all(ids.map((id) => publisher.publish([event(id)]).then(() => done.push(id))))
+  t.same(done, ids)
+  t.same(await idsOf(brokers, topic), ids)
+})
+
+test('a topic that exists is used as it is: a heartbeat goes to each partition, a user to one', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  await withAdmin(brokers, (admin) =>
+    admin.createTopics({
+      topics: [{ topic, numPartitions: 3, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] }],
+    }),
+  )
+  const parts = base(t)
+  const publisher = publisherFor(parts, brokers, topic)
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  t.ok(
+    parts.lines.some((line) => line.includes('cleanup.policy=delete')),
+    'compaction would lose revocations: a warning',
+  )
+  await publisher.publish([heartbeat(1)])
+  const users = Array.from({ length: 30 }, () => randomUUID())
+  await publisher.publish(users.map(event))
+  const first = await withAdmin(brokers, (admin) => admin.fetchTopicOffsets(topic))
+  t.equal(first.length, 3)
+  t.equal(
+    first.reduce((sum, { high }) => sum + Number(high), 0),
+    33,
+  )
+  t.ok(
+    first.every(({ high }) => Number(high) > 1),
+    'all partitions have the heartbeat and some users',
+  )
+  await publisher.publish(users.map(event))
+  const second = await withAdmin(brokers, (admin) => admin.fetchTopicOffsets(topic))
+  for (const { partition, high } of first) {
+    const now = second.find((other) => other.partition === partition)!.high
+    t.equal(Number(now) - 1, 2 * (Number(high) - 1), 'the same users again in the same partition')
+  }
+})
+
+test('without Kafka the process starts, and publish is refused at once', { timeout: 20_000 }, async (t) => {
+  const parts = base(t)
+  const publisher = publisherFor(parts, '127.0.0.1:1', 'none')
+  const began = performance.now()
+  await t.rejects(publisher.publish([event('one')]), { message: 'Kafka is not reachable' })
+  await eventually(() => parts.lines.some((line) => line.includes('Kafka cannot be used')))
+  await t.rejects(publisher.publish([event('one')]))
+  t.ok(performance.now() - began < 5000)
+  t.match(publisher.check(), { name: 'kafka', ok: false })
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  t.equal(parts.lines.filter((line) => line.includes('Kafka cannot be used')).length, 1, 'one line for one outage')
+})
+
+test('a topic that grows is used from the second look on, with heartbeats in every partition', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  const { log, lifecycle } = base(t)
+  const lookEveryMs = 700
+  const address = { brokers: brokers.split(','), topic, lifetimeS: 300 }
+  const publisher = createKafkaPublisher(address, 'a', log, lifecycle, lookEveryMs)
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await publisher.publish([heartbeat(1)])
+  const grown = performance.now()
+  await withAdmin(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }))
+  await publisher.publish([heartbeat(2)])
+  const highs = async () =>
+    (await withAdmin(brokers, (admin) => admin.fetchTopicOffsets(topic)))
+      .sort((a, b) => a.partition - b.partition)
+      .map(({ high }) => Number(high))
+  t.same(await highs(), [2, 0])
+  await eventually(
+    async () => {
+      await publisher.publish([heartbeat(3)])
+      return (await highs())[1]! > 0
+    },
+    { every: 100 },
+  )
+  t.ok(performance.now() - grown > lookEveryMs, 'no sooner than sidecars can have seen it')
+})
+
+test('the outbox and the publisher together: a backlog from before the start', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  const publisher = publisherFor(base(t), brokers, topic)
+  const ledger = memoryLedger()
+  await ledger.record(['one', 'two'].map((id) => entry(session(id))))
+  const parts = { ledger, publisher, sign, instance: 'a', clock }
+  await t.rejects(publishRound(parts), 'not connected yet: nothing is claimed')
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await publishRound(parts)
+  t.same(await idsOf(brokers, topic), ['one', 'two', 'heartbeat'])
+})
