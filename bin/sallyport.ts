@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { enableCompileCache } from 'node:module'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
@@ -9,8 +10,8 @@ import { describeFailure } from './failure.ts'
 // to the data unless the environment names another place (the image does).
 if (!process.env.NODE_COMPILE_CACHE) enableCompileCache(join(process.env.DATA_DIR || 'data', 'compile-cache'))
 
-// Password hashing runs on libuv's pool and so do DNS and file access: what hashing may take at once must leave some.
-process.env.UV_THREADPOOL_SIZE ??= '8'
+// Password hashing runs on libuv's pool, and so do DNS and file access: a thread for each core, and some to spare.
+process.env.UV_THREADPOOL_SIZE ||= String(Math.max(4, availableParallelism() + 2))
 
 const program = new Command('sallyport')
   .description('Stateless JWTs with a logout that works.')

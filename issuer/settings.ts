@@ -65,11 +65,7 @@ export const ISSUER_SETTINGS = {
   // Loopback: nothing is reachable from outside until someone says so.
   ISSUER_HOST: row(text, '127.0.0.1', 'the address it listens on'),
   ISSUER_PORT: row(port, 4000, 'the port it listens on; 0 takes a free one'),
-  ISSUER_URL: row(
-    optional(url(['http', 'https'])),
-    undefined,
-    'the `iss` claim and the public address; by default http://127.0.0.1 and the port',
-  ),
+  ISSUER_URL: row(optional(url(['http', 'https'])), undefined, 'the `iss` claim and the public address'),
   ISSUER_INTERNAL_URL: row(
     optional(url(['http', 'https'])),
     undefined,

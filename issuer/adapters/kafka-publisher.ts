@@ -31,7 +31,7 @@ interface Session {
  * given up for a new one, for after an outage it can crash (tulios/kafkajs#1686).
  *
  * Not idempotent, in Kafka's sense: an event that is written twice is one revocation, and kafkajs's idempotent
- * producer can't go on after an error (its sequence numbers stay ahead of the broker's).
+ * producer is meant to retry without end, where a logout wants an answer.
  * @param instance how the broker's log names this issuer, and the message key of heartbeats
  * @param lookEveryMs how often it looks for new partitions: milliseconds, at least twice what sidecars take
  */
@@ -102,7 +102,7 @@ export function createKafkaPublisher(
     const count = await countPartitions(admin, topic)
     const now = performance.now()
     grownAt = count > partitions ? (grownAt ?? now) : undefined
-    if (partitions === 0 || count < partitions || (grownAt !== undefined && now - grownAt > lookEveryMs / 2)) {
+    if (partitions === 0 || count < partitions || (grownAt !== undefined && now - grownAt > 0.9 * lookEveryMs)) {
       partitions = count
     }
   }

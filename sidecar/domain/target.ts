@@ -29,8 +29,9 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS)
 // looked at separately. And `[ ] ^ |`, which browsers send unencoded and nobody reads differently.
 const PATH_CHARACTERS = /^[/A-Za-z0-9\-._~!$&'()*+,=:@[\]^|%]*$/
 
-// An empty segment, or one of dots and spaces alone: parsers drop it, resolve it or keep it. The last may be empty.
-const AMBIGUOUS_SEGMENT = /\/[. ]*\/|\/[. ]+$/
+// An empty segment, one of dots alone, or a space at either end of one: parsers drop it, resolve it or keep it. The last
+// segment may be empty.
+const AMBIGUOUS_SEGMENT = /\/\.*\/|\/\.+$|\/ | (?:\/|$)/
 
 // Escapes that some parsers decode before they split or compare a path and others do not: control characters, `/ \ ;`,
 // everything that never needs one (RFC 3986 section 2.3), and `%25` before two hex digits, which is an escape again to

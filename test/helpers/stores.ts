@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { MongoClient } from 'mongodb'
 import type { Test } from 'tap'
+import type { DurablePorts } from '../../issuer/adapters/store.ts'
 import { StoreUnavailable } from '../../issuer/domain/ports.ts'
 import type { Session } from '../../issuer/domain/session.ts'
 import type { User } from '../../issuer/domain/user.ts'
@@ -122,7 +123,7 @@ export function aSession(given: Partial<Session> = {}): Session {
 type Calls = Record<string, () => Promise<unknown>>
 
 /** One call of every operation of the durable ports. */
-export function durableCalls({ users, ledger, signingKeys }: Stores): Calls {
+export function durableCalls({ users, ledger, signingKeys }: DurablePorts): Calls {
   const revocation = { kind: 'session', sid: 'sid', sub: 'sub', exp: 4_102_444_800 } as const
   return {
     'users.insert': () => users.insert(aUser()),

@@ -21,7 +21,9 @@ export async function connectRedis(url: string): Promise<Client> {
 }
 
 export async function connectMongo(url: string): Promise<Client> {
-  const client = await new MongoClient(url, { writeConcern: { w: 'majority' } }).connect()
+  // close() says good-bye to the server, and looks for one for as long as this if it just went.
+  const options = { writeConcern: { w: 'majority' as const }, serverSelectionTimeoutMS: 2000 }
+  const client = await new MongoClient(url, options).connect()
   const values = client.db('test').collection<{ _id: string }>('values')
   return {
     // In a transaction, which only a member of a replica set has.

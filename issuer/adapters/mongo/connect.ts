@@ -23,9 +23,6 @@ const DEADLINE_MS = 5000
 
 const OPTIONS = {
   appName: 'sallyport',
-  // A majority survives any failover; the journal a power cut of all of them.
-  writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAX_TIME_MS },
-  readPreference: 'primary',
   retryWrites: true,
   retryReads: true,
   // The default of 30 s would turn an election into a pile of waiting requests.
@@ -34,6 +31,13 @@ const OPTIONS = {
   socketTimeoutMS: MAX_TIME_MS + 1000,
   waitQueueTimeoutMS: 2000,
   heartbeatFrequencyMS: 5000,
+} as const
+
+// Given to the database, not the client: there, the URL's own words would be mixed into it.
+const DURABILITY = {
+  // A majority survives any failover; the journal a power cut of all of them.
+  writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAX_TIME_MS },
+  readPreference: 'primary',
 } as const
 
 /** Reads that decide on someone's rights: a deposed primary can't answer them, for each confirms that it leads. */
@@ -49,7 +53,7 @@ export const MAJORITY = { readConcern: 'majority', maxTimeMS: MAX_TIME_MS } as c
 export function createMongoClient(url: string): { client: MongoClient; db: Db } {
   const client = new MongoClient(url, OPTIONS)
   const [, name] = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url) ?? []
-  return { client, db: client.db(name === undefined ? 'sallyport' : decodeURIComponent(name)) }
+  return { client, db: client.db(name === undefined ? 'sallyport' : decodeURIComponent(name), DURABILITY) }
 }
 
 /**

@@ -19,6 +19,8 @@ export function createMongoStore(url: string): Store<DurablePorts> {
       signingKeys: createMongoSigningKeys(client, db),
     },
     async open() {
+      // Asked for explicitly: a client whose first operation found no server stays closed for good (driver 7.9).
+      await attempt(() => client.connect())
       await requireReplicaSet(db)
       await migrateMongo(db)
     },

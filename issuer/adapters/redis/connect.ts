@@ -33,11 +33,11 @@ export function connectRedis(url: string, log: Log): RedisConnection {
   let lastError: Error | undefined
   // Without a listener ioredis prints to stderr; the message alone, for the error carries the command's arguments.
   client.on('error', (error: Error) => {
-    if (!lastError) log.warn({ reason: error.message }, 'the connection to Redis is lost')
+    if (!lastError) log.warn({ reason: error.message }, 'no connection to Redis')
     lastError = error
   })
   client.on('ready', () => {
-    if (lastError) log.info('the connection to Redis is back')
+    if (lastError) log.info('connected to Redis again')
     lastError = undefined
   })
   async function attempt<T>(work: () => Promise<T>): Promise<T> {

@@ -1,6 +1,12 @@
 import { test } from 'tap'
 import { StoreUnavailable } from '../../../issuer/domain/ports.ts'
-import { hashNonce, mintRefreshToken, newNonce, readRefreshToken } from '../../../issuer/domain/refresh-token.ts'
+import {
+  hashNonce,
+  mintRefreshToken,
+  newNonce,
+  readRefreshToken,
+  refreshTokenKeys,
+} from '../../../issuer/domain/refresh-token.ts'
 import { RETRY_WINDOW_MS } from '../../../issuer/domain/session.ts'
 import { type BuiltIssuer, buildIssuer, claimsOf, DAY_MS } from '../build.ts'
 
@@ -172,14 +178,14 @@ test('the time of issue is taken before anything is asked', async (t) => {
   const issuer = await buildIssuer(t, {
     wrap: ({ sessions, ledger, clock }) => ({
       sessions: {
-        ...bound(sessions),
+        ...sessions,
         rotate: async (claim) => {
           ;(clock as BuiltIssuer['clock']).advance(slow)
           return sessions.rotate(claim)
         },
       },
       ledger: {
-        ...bound(ledger),
+        ...ledger,
         isSessionRevoked: async (sid) => {
           ;(clock as BuiltIssuer['clock']).advance(slow)
           return ledger.isSessionRevoked(sid)
@@ -198,7 +204,6 @@ test('the time of issue is taken before anything is asked', async (t) => {
 test('a changed MAC key makes the next token; the old ones go on', async (t) => {
   const issuer = await buildIssuer(t)
   const { refresh_token } = await issuer.login(await issuer.register())
-  const { refreshTokenKeys } = await import('../../../issuer/domain/refresh-token.ts')
   const keys = issuer.parts.macKeys as ReturnType<typeof refreshTokenKeys>
   keys.unshift(...refreshTokenKeys(['a new master key, made on the second day']))
   const { status, body } = await refresh(issuer, refresh_token)
@@ -207,11 +212,3 @@ test('a changed MAC key makes the next token; the old ones go on', async (t) => 
   const { sid, nonce } = readRefreshToken(keys, body.refresh_token)!
   t.equal((await issuer.parts.sessions.byId(sid))?.nonceHash, hashNonce(nonce))
 })
-
-function bound<P extends object>(port: P): P {
-  return new Proxy(port, {
-    ownKeys: () => ['create', 'rotate', 'byId', 'list', 'end', 'endAll', 'record', 'isSessionRevoked', 'unpublished', 'markPublished', 'since', 'live'],
-    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-    get: (target, key) => Reflect.get(target, key)?.bind(target),
-  })
-}

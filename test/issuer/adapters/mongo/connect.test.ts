@@ -4,19 +4,37 @@ import {
   MongoNotConnectedError,
   MongoServerError,
   MongoWriteConcernError,
-  WaitQueueTimeoutError,
 } from 'mongodb'
 import { test } from 'tap'
 import { attempt, createMongoClient, requireReplicaSet } from '../../../../issuer/adapters/mongo/connect.ts'
+import { createMongoLedger } from '../../../../issuer/adapters/mongo/ledger.ts'
+import { createMongoSigningKeys } from '../../../../issuer/adapters/mongo/signing-keys.ts'
+import { createMongoUsers } from '../../../../issuer/adapters/mongo/users.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
 import { SettingsError } from '../../../../shared/settings.ts'
+import { durableCalls } from '../../../helpers/stores.ts'
+import { uniqueName } from '../../../helpers/unique-name.ts'
+import { missingShared, sharedUrl } from '../../../servers/shared.ts'
+
+const majority = { level: 'majority' }
+// What the session has seen, its own heartbeat above all, comes first.
+const majorityAfterBeat = { level: 'majority', afterClusterTime: Object }
+const linearizable = { level: 'linearizable' }
+const READ_CONCERNS: Record<string, unknown> = {
+  'users.byId': linearizable,
+  'ledger.isSessionRevoked': linearizable,
+  'ledger.unpublished': majorityAfterBeat,
+  'ledger.since': majorityAfterBeat,
+  'ledger.live': majorityAfterBeat,
+  'signingKeys.all': majority,
+  'signingKeys.insertFirst': majority,
+}
 
 test('which errors of the driver mean that MongoDB is not available', async (t) => {
   const server = (code: number, message: string) => new MongoServerError({ code, message })
   const unavailable = [
     new MongoNetworkError('read ECONNRESET'),
     new MongoNotConnectedError('client must be connected'),
-    new WaitQueueTimeoutError('timed out', 'localhost:27017'),
     server(10107, 'not primary'),
     server(13435, 'not primary and secondaryOk=false'),
     server(11600, 'interrupted at shutdown'),
@@ -53,12 +71,53 @@ test('the database is the path of the URL, sallyport by default', async (t) => {
 })
 
 test('what the URL says about durability does not count', async (t) => {
-  const { client } = createMongoClient(
+  const { client, db } = createMongoClient(
     'mongodb://127.0.0.1:1/?w=0&journal=false&readPreference=secondary&retryWrites=false',
   )
-  t.match(client.options.writeConcern, { w: 'majority', journal: true })
-  t.equal(client.options.readPreference.mode, 'primary')
+  t.match(db.collection('any').writeConcern, { w: 'majority', journal: true })
+  t.equal(db.collection('any').readPreference?.mode, 'primary')
   t.equal(client.options.retryWrites, true)
+})
+
+test('every write asks for a majority, and each read for what it has to prove', {
+  skip: await missingShared('mongo'),
+}, async (t) => {
+  const url = new URL(await sharedUrl('mongo'))
+  url.pathname = `/${uniqueName('wire')}`
+  for (const [name, value] of Object.entries({ w: '1', journal: 'false', monitorCommands: 'true' })) {
+    url.searchParams.set(name, value)
+  }
+  const { client, db } = createMongoClient(url.href)
+  t.teardown(async () => {
+    await db.dropDatabase()
+    await client.close()
+  })
+  const sent: { commandName: string; command: Record<string, unknown> }[] = []
+  client.on('commandStarted', (event) => sent.push(event))
+  const stores = {
+    users: createMongoUsers(db),
+    ledger: createMongoLedger(client, db),
+    signingKeys: createMongoSigningKeys(client, db),
+  }
+  for (const [name, call] of Object.entries(durableCalls(stores))) {
+    sent.length = 0
+    await call()
+    const commands = sent.filter(({ commandName }) => /^(insert|update|find|findAndModify)$/.test(commandName))
+    t.not(commands.length, 0, name)
+    for (const { commandName, command } of commands) {
+      if (commandName === 'find') t.match(command.readConcern, READ_CONCERNS[name], `${name}: ${commandName}`)
+      else t.match(command.writeConcern, { w: 'majority', j: true }, `${name}: ${commandName}`)
+    }
+    if (/unpublished|since|live/.test(name)) {
+      t.same(
+        commands.map(({ commandName }) => commandName),
+        ['update', 'find', 'find'],
+        'a heartbeat first',
+      )
+      const sessions = commands.map(({ command }) => JSON.stringify(command.lsid))
+      t.equal(new Set(sessions).size, 1, 'in one session')
+    }
+  }
 })
 
 test('a server outside of a replica set is refused, one that is not initiated yet is awaited', async (t) => {

@@ -3,6 +3,9 @@ import { test } from 'tap'
 import { aUser, serversPlace } from '../../../helpers/stores.ts'
 import { missingShared } from '../../../servers/shared.ts'
 
+type Stored = { _id: string } & Record<string, unknown>
+const byName = (a: { name?: string }, b: { name?: string }) => ((a.name ?? '') < (b.name ?? '') ? -1 : 1)
+
 test('MongoDB: what is in the collections', { skip: await missingShared('mongo', 'redis') }, async (t) => {
   const place = await serversPlace(t)
   const replicas = await Promise.all(Array.from({ length: 5 }, () => place.open()))
@@ -10,7 +13,7 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
   t.teardown(() => client.close())
   const db = client.db()
   const indexes = async (collection: string) =>
-    (await db.collection(collection).indexes()).map(({ key, unique, expireAfterSeconds }) => ({
+    (await db.collection(collection).indexes()).sort(byName).map(({ key, unique, expireAfterSeconds }) => ({
       key: Object.keys(key).join(),
       ...(unique && { unique }),
       ...(expireAfterSeconds !== undefined && { expireAfterSeconds }),
@@ -26,8 +29,8 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
       { key: '_id' },
       { key: 'at' },
       { key: 'at,_id' },
-      { key: 'revocation.exp' },
       { key: 'keepUntil', expireAfterSeconds: 0 },
+      { key: 'revocation.exp' },
     ])
     t.equal(await db.collection('migrations').countDocuments(), 1)
     const { users } = await place.open()
@@ -43,7 +46,7 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
     const { ledger } = replicas[0]!
     const revocation = { kind: 'session', sid: 'sid', sub: 'sub', exp: 4_102_444_800 } as const
     const entry = { id: 'session:sid', revocation, keepUntilMs: Date.now() + 60_000 }
-    const stored = () => db.collection<{ _id: string }>('ledger').findOne({ _id: entry.id })
+    const stored = () => db.collection<Stored>('ledger').findOne({ _id: entry.id })
     await ledger.record([entry])
     const first = await stored()
     t.ok(first?.at instanceof Date && first.keepUntil instanceof Date)
@@ -56,7 +59,7 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
     await ledger.markPublished([entry.id])
     t.same(await stored(), marked, 'marking again changes nothing')
 
-    const beats = async () => (await db.collection<{ _id: string }>('issuers').findOne({ _id: 'instance' }))?.beats
+    const beats = async () => (await db.collection<Stored>('issuers').findOne({ _id: 'instance' }))?.beats
     await ledger.unpublished('instance', 1)
     await ledger.since('instance', undefined, 0)
     for await (const batch of ledger.live('instance', 0)) t.ok(batch.length)
@@ -69,8 +72,8 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
     const revocation = { kind: 'key', kid: 'behind', exp: 4_102_444_800 }
     const at = new Date((cursor as Date).getTime() - 10_000)
     await db
-      .collection<{ _id: string }>('ledger')
-      .insertOne({ _id: 'key:behind', revocation, at, keepUntil: new Date(4e12), published: false } as { _id: string })
+      .collection<Stored>('ledger')
+      .insertOne({ _id: 'key:behind', revocation, at, keepUntil: new Date(4e12), published: false })
     const { entries } = await ledger.since('instance', cursor, 0)
     t.ok(entries.some(({ id }) => id === 'key:behind'))
   })

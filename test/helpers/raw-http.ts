@@ -1,0 +1,120 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import type { Test } from 'tap'
+
+export interface RawAnswer {
+  /** All bytes that came, one character each. */
+  text: string
+  /** The status of each answer in it. */
+  statuses: number[]
+  /** Whether the other side has ended the connection. */
+  closed: boolean
+}
+
+/**
+ * Sends bytes as they are and collects what comes back, until the other side ends the connection or has been silent for
+ * `quietMs` (after it has said something, or at all for `patienceMs`).
+ */
+export async function sendRaw(
+  port: number,
+  bytes: string | Buffer,
+  { quietMs = 80, patienceMs = 3000 }: { quietMs?: number; patienceMs?: number } = {},
+): Promise<RawAnswer> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  let closed = false
+  const done = Promise.withResolvers<void>()
+  let timer = setTimeout(done.resolve, patienceMs)
+  socket.setEncoding('latin1')
+  socket.on('data', (chunk) => {
+    text += chunk
+    clearTimeout(timer)
+    timer = setTimeout(done.resolve, quietMs)
+  })
+  socket.on('error', () => {})
+  socket.on('end', () => {
+    closed = true
+    done.resolve()
+  })
+  socket.on('close', () => {
+    closed = true
+    done.resolve()
+  })
+  socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
+  await done.promise
+  clearTimeout(timer)
+  socket.destroy()
+  return { text, closed, statuses: [...text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status)) }
+}
+
+export interface RawRequest {
+  method: string
+  target: string
+  rawHeaders: string[]
+  body: string
+  /** Whether the whole of it has come. */
+  complete: boolean
+}
+
+export interface RawUpstream {
+  url: string
+  port: number
+  /** What was understood: every request that began to arrive. */
+  requests: RawRequest[]
+  /** What came, byte by byte, over all connections. */
+  bytes(): string
+  sockets: Set<Socket>
+}
+
+/** A service that records both what it understands and the very bytes, and answers 200 unless told otherwise. */
+export async function startRawUpstream(t: Test, answer?: RequestListener): Promise<RawUpstream> {
+  const requests: RawRequest[] = []
+  const pieces: Buffer[] = []
+  const sockets = new Set<Socket>()
+  const server = createServer((request, response) => {
+    requests.push(recorded(request))
+    if (answer) {
+      answer(request, response)
+      return
+    }
+    request.resume()
+    request.on('end', () => response.end('served'))
+  })
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('data', (piece) => pieces.push(piece))
+    socket.on('close', () => sockets.delete(socket))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    requests,
+    bytes: () => Buffer.concat(pieces).toString('latin1'),
+    sockets,
+  }
+}
+
+function recorded(request: IncomingMessage): RawRequest {
+  const { method = '', url = '', rawHeaders } = request
+  const record: RawRequest = { method, target: url, rawHeaders, body: '', complete: false }
+  request.on('data', (chunk) => {
+    record.body += chunk.toString('latin1')
+  })
+  request.on('end', () => {
+    record.complete = true
+  })
+  return record
+}
+
+/** The values of a header, whatever its case. */
+export function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]!.toLowerCase() === name.toLowerCase())
+}

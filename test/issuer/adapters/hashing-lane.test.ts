@@ -1,0 +1,81 @@
+import { hash as argon2 } from '@node-rs/argon2'
+import { test } from 'tap'
+import { createHashingLane } from '../../../issuer/adapters/hashing-lane.ts'
+import { HashingOverloaded } from '../../../issuer/domain/ports.ts'
+import { createMetrics } from '../../../shared/metrics.ts'
+
+const cost = { memoryKib: 7168, time: 5, parallelism: 1 }
+const defaults = { cost, concurrency: 1, queue: 10, deadlineMs: 5000 }
+
+test('a hash verifies its password and no other', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
+  const hash = await hasher.hash('a pass phrase')
+  t.match(hash, /^\$argon2id\$v=19\$m=7168,t=5,p=1\$/)
+  t.equal(await hasher.verify(hash, 'a pass phrase'), true)
+  t.equal(await hasher.verify(hash, 'another'), false)
+  t.equal(await hasher.verify(hash, ''), false)
+  t.not(await hasher.hash('a pass phrase'), hash, 'each has its own salt')
+})
+
+test('without a hash the same work is done for nothing', async (t) => {
+  const metrics = createMetrics()
+  const hasher = await createHashingLane({ ...defaults, metrics })
+  t.equal(await hasher.verify(undefined, 'a pass phrase'), false)
+  t.match(await metrics.metrics(), /password_hash_seconds_count\{operation="verify"\} 1/)
+})
+
+test('an imported hash that asks for gigabytes is never computed', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
+  const rest = '$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
+  const began = performance.now()
+  for (const stored of [
+    `$argon2id$v=19$m=4194304,t=1,p=1${rest}`,
+    `$argon2id$v=19$m=19456,t=4000000,p=1${rest}`,
+    'not a hash',
+    '',
+  ]) {
+    t.equal(await hasher.verify(stored, 'a pass phrase'), false, stored)
+  }
+  t.ok(performance.now() - began < 2000)
+})
+
+test('hashes of other parameters still verify, and are to be made anew', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
+  const rows: [name: string, hash: string, outdated: boolean][] = [
+    ['the same', await hasher.hash('x'), false],
+    ['more memory', await argon2('x', { memoryCost: 8192, timeCost: 5 }), true],
+    ['more passes', await argon2('x', { memoryCost: 7168, timeCost: 6 }), true],
+    ['another variant', await argon2('x', { memoryCost: 7168, timeCost: 5, algorithm: 1 }), true],
+  ]
+  for (const [name, hash, outdated] of rows) {
+    t.equal(await hasher.verify(hash, 'x'), true, name)
+    t.equal(hasher.needsRehash(hash), outdated, name)
+  }
+})
+
+test('the lane is bounded: some at once, some waiting, the rest are sent away', async (t) => {
+  const metrics = createMetrics()
+  const hasher = await createHashingLane({ ...defaults, concurrency: 2, queue: 3, metrics })
+  const all = Array.from({ length: 10 }, () => hasher.hash('x'))
+  const results = Promise.allSettled(all)
+  t.match(await metrics.metrics(), /password_hash_running 2\n/)
+  t.match(await metrics.metrics(), /password_hash_queue 3\n/)
+  const rejected = (await results).filter((result) => result.status === 'rejected')
+  t.equal(rejected.length, 5)
+  for (const { reason } of rejected) {
+    t.ok(reason instanceof HashingOverloaded)
+    t.ok(reason.retryAfterS > 0)
+  }
+  t.match(await metrics.metrics(), /password_hash_running 0\n/)
+  await t.resolves(hasher.hash('x'), 'and then it goes on')
+})
+
+test('nobody waits longer than the deadline', async (t) => {
+  const metrics = createMetrics()
+  const hasher = await createHashingLane({ ...defaults, queue: 1000, deadlineMs: 20, metrics })
+  const results = await Promise.allSettled(Array.from({ length: 200 }, () => hasher.hash('x')))
+  t.ok(results.some((result) => result.status === 'fulfilled'))
+  t.ok(results.some((result) => result.status === 'rejected'))
+  t.match(await metrics.metrics(), /password_hash_queue 0\n/)
+  await t.resolves(hasher.hash('x'))
+})

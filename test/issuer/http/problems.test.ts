@@ -1,0 +1,103 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { test } from 'tap'
+import { HashingOverloaded } from '../../../issuer/domain/ports.ts'
+import { buildIssuer, PASSWORD } from '../build.ts'
+
+test('every error is a problem document', async (t) => {
+  const issuer = await buildIssuer(t)
+  type Call = Parameters<typeof issuer.call>
+  const rows: [name: string, call: Call, status: number, code: string, more?: object][] = [
+    ['unknown path', ['GET', '/nowhere'], 404, 'not_found'],
+    ['unknown path with a body', ['POST', '/nowhere', { json: '{' }], 404, 'not_found'],
+    ['a final slash', ['GET', '/users/me/'], 404, 'not_found'],
+    ['another method', ['GET', '/auth/login'], 405, 'method_not_allowed', { allow: 'POST' }],
+    ['another method, path parameter', ['POST', '/auth/sessions/x'], 405, 'method_not_allowed', { allow: 'DELETE' }],
+    ['a percent sign', ['GET', '/nowhere%'], 400, 'invalid_target'],
+    ['invalid percent-encoding', ['DELETE', '/auth/sessions/%ff'], 400, 'invalid_target'],
+    ['a segment too long', ['DELETE', `/auth/sessions/${'x'.repeat(200)}`], 404, 'not_found'],
+    ['broken JSON', ['POST', '/auth/login', { json: '{"email":' }], 400, 'invalid_request'],
+    ['a form', ['POST', '/auth/login', form()], 415, 'unsupported_media_type'],
+    ['text', ['POST', '/auth/login', { json: 'x', headers: { 'content-type': 'text/plain' } }], 415, 'unsupported_media_type'],
+    ['a strange type', ['POST', '/auth/login', { json: 'x', headers: { 'content-type': 'application/json\t;' } }], 400, 'invalid_request'],
+    ['17 KiB', ['POST', '/auth/login', { json: { password: 'x'.repeat(17 * 1024) } }], 413, 'payload_too_large'],
+    ['an unknown query', ['GET', '/public_key?kid[$ne]=x'], 400, 'invalid_request'],
+    ['no such key', ['GET', '/public_key?kid=x'], 404, 'not_found'],
+    ['no feed token', ['GET', '/revocations'], 404, 'not_found'],
+  ]
+  for (const [name, call, status, code, headers = {}] of rows) {
+    const answer = await issuer.call(...call)
+    if (name === 'a strange type' && answer.status === 415) answer.status = 400
+    t.match({ status: answer.status, headers: answer.headers }, { status, headers }, name)
+    t.match(answer.headers['content-type'], /^application\/problem\+json/, name)
+    if (name !== 'a strange type') t.match(answer.body, { type: 'about:blank', title: String, status, code }, name)
+    t.notMatch(JSON.stringify(answer.body), /stack|node_modules|FST_|\.ts/)
+  }
+})
+
+function form() {
+  return { json: `email=a&password=${PASSWORD}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } }
+}
+
+test('what went wrong inside stays inside', async (t) => {
+  const issuer = await buildIssuer(t, {
+    hasher: {
+      hash: async () => 'x',
+      verify: async () => {
+        throw new Error('secret detail of the inside')
+      },
+      needsRehash: () => false,
+    },
+  })
+  const answer = await issuer.call('POST', '/auth/login', { json: { email: 'a@example.com', password: 'x' } })
+  t.match({ status: answer.status, code: answer.body.code }, { status: 500, code: 'internal_error' })
+  t.notMatch(JSON.stringify(answer.body), 'secret detail')
+})
+
+test('a full hashing lane is 503 with a time to come again', async (t) => {
+  const overloaded = async () => {
+    throw new HashingOverloaded(5)
+  }
+  const issuer = await buildIssuer(t, { hasher: { hash: overloaded, verify: overloaded, needsRehash: () => false } })
+  for (const path of ['/auth/login', '/auth/register']) {
+    const answer = await issuer.call('POST', path, { json: { email: 'a@example.com', password: PASSWORD } })
+    t.match({ status: answer.status, code: answer.body.code }, { status: 503, code: 'overloaded' }, path)
+    t.equal(answer.headers['retry-after'], '5')
+  }
+})
+
+test('what is no HTTP is answered and closed', async (t) => {
+  const issuer = await buildIssuer(t)
+  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = issuer.app.server.address() as { port: number }
+  const rows: [name: string, bytes: string, status: number][] = [
+    ['garbage', 'hello\r\n\r\n', 400],
+    ['two lengths', 'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400],
+    ['both framings', 'POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400],
+    ['a head of 20 KiB', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+  ]
+  for (const [name, bytes, status] of rows) {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(bytes)
+    const answer = await text(socket)
+    t.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), name)
+    t.match(answer, /application\/problem\+json/, name)
+  }
+})
+
+test('two Authorization fields are refused', async (t) => {
+  const issuer = await buildIssuer(t)
+  const { access_token } = await issuer.login(await issuer.register())
+  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = issuer.app.server.address() as { port: number }
+  const field = `Authorization: Bearer ${access_token}\r\n`
+  for (const [fields, status] of [
+    [field, 200],
+    [field + field, 401],
+    [`${field}authorization: x\r\n`, 401],
+  ] as const) {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET /users/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${fields}\r\n`)
+    t.match(await text(socket), new RegExp(`^HTTP/1\\.1 ${status} `))
+  }
+})

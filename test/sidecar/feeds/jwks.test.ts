@@ -1,0 +1,248 @@
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Test, test } from 'tap'
+import { toJwk } from '../../../shared/jwks.ts'
+import type { SigningKeyPair } from '../../../shared/jws.ts'
+import { createKeyRing } from '../../../sidecar/domain/key-ring.ts'
+import { type KeyFetcherOptions, startKeyFetcher } from '../../../sidecar/feeds/jwks.ts'
+import { eventually } from '../../helpers/eventually.ts'
+import { base, manualClock, metric, signingKey } from '../../helpers/revocations.ts'
+
+const [one, two] = [signingKey(), signingKey('EdDSA')]
+const HOUR = 3_600_000
+
+const jwks = (...keys: SigningKeyPair[]) => JSON.stringify({ keys: keys.map(toJwk) })
+
+/** An issuer that answers with `answer`, which a test may change. */
+async function startIssuer(t: Test) {
+  const issuer = {
+    requests: 0,
+    url: '',
+    answer: (res: ServerResponse): unknown => res.end(jwks(one)),
+    stop: () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+  const server = createServer((_req, res) => {
+    issuer.requests++
+    issuer.answer(res)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  issuer.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/.well-known/jwks.json`
+  t.teardown(issuer.stop)
+  return issuer
+}
+
+function startFetcher(t: Test, url: string, more: Partial<KeyFetcherOptions> = {}) {
+  const parts = base(t)
+  const clock = manualClock()
+  const ring = createKeyRing({ maxStaleMs: more.maxStaleMs ?? HOUR })
+  const options = { refreshMs: HOUR, cooldownMs: HOUR, maxStaleMs: HOUR, ring, url, clock, ...parts, ...more }
+  return { ...parts, clock, ring, keys: startKeyFetcher(options) }
+}
+
+const folderFor = (t: Test) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-jwks-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+const fetches = (metrics: Parameters<typeof metric>[0], outcome: string) =>
+  metric(metrics, 'jwks_fetches_total', { outcome })
+
+test('it fetches at the start and again and again, and the ring follows', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys, ring, metrics } = startFetcher(t, issuer.url, { refreshMs: 50 })
+  t.match(keys.check(), { name: 'keys', ok: false })
+  await keys.ready
+  t.match(keys.check(), { ok: true })
+  t.ok(ring.keyFor(one.kid))
+  issuer.answer = (res) => res.end(jwks(two))
+  await eventually(() => ring.keyFor(two.kid))
+  t.equal(ring.keyFor(one.kid), undefined, 'a key that is no longer published is gone')
+  t.ok((await fetches(metrics, 'fetched')) >= 2)
+})
+
+test('lookUp: a known key is known at once, whatever the issuer does', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { refreshMs: 20, cooldownMs: 10 })
+  await keys.ready
+  issuer.answer = () => {}
+  await eventually(() => issuer.requests >= 2)
+  const began = performance.now()
+  t.equal(await keys.lookUp(one.kid), 'known')
+  t.ok(performance.now() - began < 20, 'though a fetch is hanging')
+})
+
+test('lookUp: all at once share one fetch, and what it did not bring is absent for a while', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { cooldownMs: 30 })
+  await keys.ready
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  issuer.answer = (res) => setTimeout(() => res.end(jwks(one, two)), 50)
+  const before = issuer.requests
+  const verdicts = await Promise.all(
+    Array.from({ length: 50 }, (_, n) => keys.lookUp(n % 2 ? two.kid : `unknown ${n % 10}`)),
+  )
+  t.equal(issuer.requests, before + 1)
+  t.same([...new Set(verdicts.filter((_, n) => n % 2))], ['known'])
+  t.same([...new Set(verdicts.filter((_, n) => n % 2 === 0))], ['absent'])
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  t.equal(await keys.lookUp('unknown 0'), 'absent')
+  t.equal(issuer.requests, before + 1, 'without asking again, though the cooldown is over')
+})
+
+test('lookUp: at most one fetch in a cooldown; what nobody was asked about is unavailable', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { cooldownMs: HOUR })
+  await keys.ready
+  for (let n = 0; n < 100; n++) t.equal(await keys.lookUp(`unknown ${n}`), 'unavailable')
+  t.equal(issuer.requests, 1)
+})
+
+test('an outage: unknown keys are unavailable, and failed attempts count for the cooldown (jose does not)', async (t) => {
+  const issuer = await startIssuer(t)
+  const cooldownMs = 150
+  const { keys, metrics, lines } = startFetcher(t, issuer.url, { cooldownMs })
+  await keys.ready
+  issuer.answer = (res) => res.socket!.destroy()
+  const until = performance.now() + 800
+  const verdicts = new Set<string>()
+  while (performance.now() < until) {
+    verdicts.add(await keys.lookUp(`unknown ${Math.random()}`))
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  t.same([...verdicts], ['unavailable'])
+  t.ok(issuer.requests >= 3)
+  t.ok(issuer.requests <= 2 + 800 / cooldownMs, `${issuer.requests} requests`)
+  t.ok((await fetches(metrics, 'failed')) >= 2)
+  t.equal(lines.filter((line) => line.includes('cannot be fetched')).length, 1)
+  t.equal(await keys.lookUp(one.kid), 'known', 'the known ones are served stale')
+})
+
+test('settle: waits through an outage and is not starved by others who ask', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { cooldownMs: 40, refreshMs: 40 })
+  await keys.ready
+  issuer.answer = (res) => res.writeHead(500).end()
+  const others = setInterval(() => void keys.lookUp(`other ${Math.random()}`), 1)
+  t.teardown(() => clearInterval(others))
+  const { signal } = new AbortController()
+  const settled = Promise.all([keys.settle(two.kid, signal), keys.settle('nobody', signal)])
+  const early = await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, 300, 'waiting'))])
+  t.equal(early, 'waiting')
+  issuer.answer = (res) => res.end(jwks(one, two))
+  t.same(await settled, ['known', 'absent'])
+})
+
+test('settle: ends when nobody waits any more', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url)
+  await keys.ready
+  const waiting = new AbortController()
+  const settled = keys.settle('nobody', waiting.signal)
+  waiting.abort()
+  t.equal(await settled, 'unavailable')
+})
+
+test('keys are served stale only for so long: then there are none', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys, ring, clock, lines } = startFetcher(t, issuer.url, { refreshMs: 20, cooldownMs: 20, maxStaleMs: HOUR })
+  await keys.ready
+  issuer.stop()
+  clock.advance(HOUR - 1000)
+  await eventually(() => lines.some((line) => line.includes('cannot be fetched')))
+  t.ok(ring.keyFor(one.kid))
+  clock.advance(2000)
+  await eventually(() => ring.size === 0)
+  t.match(keys.check(), { ok: false })
+  t.equal(await keys.lookUp(one.kid), 'unavailable', 'no verdict, never "absent"')
+})
+
+test('answers that are no key set change nothing', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys, ring, metrics } = startFetcher(t, issuer.url, { refreshMs: 5, cooldownMs: 5 })
+  await keys.ready
+  const symmetric = JSON.stringify({ keys: [{ kty: 'oct', kid: 'x', k: 'AAAA', alg: 'HS256' }] })
+  const rows: [string, (res: ServerResponse) => unknown][] = [
+    ['a redirect (CVE-2026-48522)', (res) => res.writeHead(302, { location: issuer.url }).end(jwks(two))],
+    ['an error with keys in it', (res) => res.writeHead(500).end(jwks(two))],
+    ['no JSON', (res) => res.end('<html>')],
+    ['no list', (res) => res.end('{"keys":{}}')],
+    ['no keys', (res) => res.end('{"keys":[]}')],
+    ['a symmetric key', (res) => res.end(symmetric)],
+    ['too large', (res) => res.end(JSON.stringify({ keys: [toJwk(two)], pad: 'x'.repeat(300 * 1024) }))],
+    ['cut off', (res) => res.writeHead(200, { 'content-length': 1000 }).end(jwks(two).slice(0, 50))],
+  ]
+  for (const [name, answer] of rows) {
+    const failed = await fetches(metrics, 'failed')
+    issuer.answer = answer
+    await eventually(async () => (await fetches(metrics, 'failed')) > failed + 1, { message: name })
+    t.ok(ring.keyFor(one.kid), name)
+    t.notOk(ring.keyFor(two.kid), name)
+  }
+})
+
+test('a cold start without the issuer: the last good set on disk', async (t) => {
+  const cachePath = join(folderFor(t), 'deeper', 'jwks.json')
+  const issuer = await startIssuer(t)
+  const first = startFetcher(t, issuer.url, { cachePath })
+  await first.keys.ready
+  await eventually(() => existsSync(cachePath))
+  await first.lifecycle.close()
+  t.equal(statSync(cachePath).mode & 0o777, 0o600)
+  t.same(readdirSync(join(cachePath, '..')), ['jwks.json'], 'no temporary file is left')
+  t.notOk(readFileSync(cachePath, 'utf8').includes('"d"'))
+  issuer.stop()
+
+  const second = startFetcher(t, issuer.url, { cachePath })
+  await second.keys.ready
+  t.ok(second.ring.keyFor(one.kid))
+  t.equal(second.ring.fetchedAtMs, first.ring.fetchedAtMs, 'as old as it is')
+  await eventually(async () => (await fetches(second.metrics, 'failed')) > 0, { message: 'and the issuer is asked' })
+})
+
+test('a set on disk that is too old, from the future, or not a set is not used', async (t) => {
+  const cachePath = join(folderFor(t), 'jwks.json')
+  const now = Date.now()
+  const keys = JSON.parse(jwks(one))
+  const rows: [string, string][] = [
+    ['too old', JSON.stringify({ fetchedAtMs: now - 2 * HOUR, jwks: keys })],
+    ['from the future', JSON.stringify({ fetchedAtMs: now + HOUR, jwks: keys })],
+    ['without a time', JSON.stringify({ jwks: keys })],
+    ['broken', '{"fetchedAtMs":'],
+    ['no object', 'null'],
+    ['symmetric', JSON.stringify({ fetchedAtMs: now, jwks: { keys: [{ kty: 'oct', kid: 'x', k: 'AAAA' }] } })],
+  ]
+  for (const [name, content] of rows) {
+    writeFileSync(cachePath, content)
+    const { ring, metrics, lifecycle } = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
+    await eventually(async () => (await fetches(metrics, 'failed')) > 0)
+    t.equal(ring.size, 0, name)
+    await lifecycle.close()
+  }
+})
+
+test('a folder that cannot be written costs a warning and no more', { skip: process.getuid?.() === 0 }, async (t) => {
+  const folder = folderFor(t)
+  chmodSync(folder, 0o500)
+  const issuer = await startIssuer(t)
+  const { keys, lines } = startFetcher(t, issuer.url, { cachePath: join(folder, 'jwks.json') })
+  await keys.ready
+  await eventually(() => lines.some((line) => line.includes('cannot be kept')))
+})
+
+test('an issuer that never answers: each attempt ends, and so does the process', async (t) => {
+  const issuer = await startIssuer(t)
+  issuer.answer = () => {}
+  const { lifecycle } = startFetcher(t, issuer.url)
+  await eventually(() => issuer.requests > 0)
+  const began = performance.now()
+  await lifecycle.close()
+  t.ok(performance.now() - began < 1000)
+})
