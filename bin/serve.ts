@@ -10,7 +10,7 @@ import { runUntilSignal } from './until-signal.ts'
 export async function serveIssuer(env: NodeJS.ProcessEnv): Promise<void> {
   checkSettings(env, ['issuer'])
   const { startIssuer } = await import('../issuer/main.ts')
-  await runUntilSignal(async (started) => started(await startIssuer(env)))
+  await runUntilSignal(async (started, signal) => started(await startIssuer(env, { signal })))
 }
 
 /** Runs one sidecar until a signal ends it. */

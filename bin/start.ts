@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { startIssuer } from '../issuer/main.ts'
 import { startSidecar } from '../sidecar/main.ts'
 import { type DemoService, startDemoService } from './demo-service.ts'
@@ -16,22 +17,24 @@ export async function start(given: NodeJS.ProcessEnv): Promise<void> {
   // The two parts share a secret for the feed; it lives as long as the process.
   const env = { LOG_LEVEL: 'warn', FEED_TOKEN: randomBytes(32).toString('hex'), ...withoutEmpty(given) }
 
-  await runUntilSignal(async (started) => {
-    const issuer = await startIssuer(env)
+  await runUntilSignal(async (started, signal) => {
+    const issuer = await startIssuer(env, { signal })
     started(issuer)
     let demo: DemoService | undefined
     if (!given.UPSTREAM) {
       demo = await startDemoService('127.0.0.1', 0)
       started(demo)
     }
-    const sidecar = await startSidecar({
+    const sidecarEnv = {
       ...env,
       ISSUER_URL: given.ISSUER_URL || issuer.url,
       ISSUER_INTERNAL_URL: given.ISSUER_INTERNAL_URL || issuer.url,
       ...(demo && { UPSTREAM: demo.url }),
-    })
+    }
+    const sidecar = await startSidecar(sidecarEnv)
     started(sidecar)
-    await sidecar.ready
+    await Promise.race([sidecar.ready, once(signal, 'abort')])
+    if (signal.aborted) return
     process.stdout.write(
       nextSteps({
         issuerUrl: issuer.url,

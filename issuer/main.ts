@@ -36,15 +36,19 @@ const KAFKA_GRACE_MS = 10_000
 
 /**
  * Starts one issuer and returns when it listens.
+ * @param options.signal ends the start while it waits
  * @throws SettingsError for settings that are wrong, the system's error for a port or a folder that can't be used
  */
 export async function startIssuer(
   env: NodeJS.ProcessEnv,
-  options: { clock?: Clock; log?: Log } = {},
+  options: { clock?: Clock; log?: Log; signal?: AbortSignal } = {},
 ): Promise<RunningIssuer> {
   const settings = readIssuerSettings(await withFreePort(env))
   const log = options.log ?? createLog('issuer', settings.LOG_LEVEL)
   const lifecycle = createLifecycle(log, settings.SHUTDOWN_DEADLINE)
+  // A store that is down is waited for; whoever starts this may not want to wait any longer.
+  const giveUp = () => void lifecycle.close()
+  options.signal?.addEventListener('abort', giveUp)
   try {
     const url = await start(settings, options.clock ?? systemClock, log, lifecycle)
     log.info({ url, issuer: settings.ISSUER_URL }, 'listening')
@@ -52,6 +56,8 @@ export async function startIssuer(
   } catch (error) {
     await lifecycle.close()
     throw error
+  } finally {
+    options.signal?.removeEventListener('abort', giveUp)
   }
 }
 

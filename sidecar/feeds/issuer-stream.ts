@@ -44,32 +44,30 @@ export function createIssuerStream(options: IssuerStreamOptions): IssuerStream {
   let resumeFrom: string | undefined
 
   const session = async (working: () => void, signal: AbortSignal) => {
-    const from = resumeFrom
-    // Only a connection that ends by itself may be taken up again; one with a flaw in it begins anew.
-    resumeFrom = undefined
-    const connection = createConnection(options, signal, from !== undefined)
-    const body = await connect(options, agent, signal, from)
-    const events = readServerSentEvents(body)
+    const body = await connect(options, agent, signal, resumeFrom)
+    const connection = createConnection(options, signal, resumeFrom)
+    let intact = false
     try {
-      for (;;) {
-        const next = await events.next().catch((error) => {
-          if (connection.proven()) resumeFrom = connection.lastId() ?? from
-          throw error
-        })
-        if (next.done) break
-        const completeUntilMs = await connection.read(next.value)
-        if (completeUntilMs === undefined) continue
-        working()
-        complete = true
-        if (reported) log.info('the stream of the issuer can be read again')
-        reported = false
-        options.onProgress(completeUntilMs)
+      for await (const event of readServerSentEvents(body)) {
+        intact = false
+        const completeUntilMs = await connection.read(event)
+        intact = true
+        if (completeUntilMs !== undefined) proven(completeUntilMs, working)
       }
+      throw new Error('the issuer ended the stream')
     } finally {
       body.destroy()
+      // One that broke may be taken up where it broke; one with a flaw in it begins anew.
+      resumeFrom = intact && connection.proven() ? connection.lastId() : undefined
     }
-    if (connection.proven()) resumeFrom = connection.lastId() ?? from
-    throw new Error('the issuer ended the stream')
+  }
+
+  const proven = (completeUntilMs: number, working: () => void) => {
+    working()
+    complete = true
+    if (reported) log.info('the stream of the issuer can be read again')
+    reported = false
+    options.onProgress(completeUntilMs)
   }
 
   const close = () => {
@@ -132,11 +130,11 @@ interface Connection {
   lastId(): string | undefined
 }
 
-function createConnection({ intake, keys }: IssuerStreamOptions, signal: AbortSignal, resumed: boolean): Connection {
+function createConnection({ intake, keys }: IssuerStreamOptions, signal: AbortSignal, from?: string): Connection {
   // Until a snapshot begins, the issuer is going on from where we were.
-  let proven = resumed
+  let proven = from !== undefined
   let snapshot: SnapshotCheck | undefined
-  let lastId: string | undefined
+  let lastId = from
 
   const readSet = async (token: string) => {
     for (;;) {

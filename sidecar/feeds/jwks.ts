@@ -63,6 +63,7 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   let [begun, lastGood] = [0, 0]
   let attemptedAt = Number.NEGATIVE_INFINITY
   let failing = false
+  let writing = Promise.resolve()
   const outcomes = observe(options.metrics, () =>
     ring.fetchedAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(0, clock.now() - ring.fetchedAtMs) / 1000,
   )
@@ -83,7 +84,7 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       outcomes.inc({ outcome: 'fetched' })
       if (failing) log.info('the keys of the issuer can be fetched again')
       failing = false
-      await file.write(keys, nowMs)
+      writing = writing.then(() => file.write(keys, nowMs))
       return true
     } catch (err) {
       if (signal.aborted) return false
@@ -129,6 +130,7 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   const running = refresh()
   lifecycle.onClose('key fetcher', async () => {
     await running
+    await writing
     await agent.destroy()
   })
 

@@ -31,6 +31,8 @@ export type Guard = (request: IncomingMessage, response: ServerResponse, proceed
 
 type Refusal = Extract<Decision, { allow: false }>
 
+const NOT_HTTP_1: Refusal = { allow: false, code: 'invalid_request', reason: 'http_version', route: undefined }
+
 export function createGuard({ state, keys, openStreams, metrics, clock, log }: GuardParts): Guard {
   const onClose = (exchange: Exchange) => {
     openStreams.done(exchange)
@@ -71,7 +73,8 @@ export function createGuard({ state, keys, openStreams, metrics, clock, log }: G
     }
 
     const nowMs = clock.now()
-    const decision = decide(facts, state, nowMs)
+    // HTTP/0.9 has no fields and so no token; only the parser still knows it.
+    const decision = request.httpVersionMajor === 1 ? decide(facts, state, nowMs) : NOT_HTTP_1
     if (decision.allow || decision.missingKid === undefined) {
       settle(decision, nowMs)
       return

@@ -36,7 +36,9 @@ interface ComposeService {
 }
 
 test('docker-compose.yml: every setting exists, every service is awaited until it is healthy', async (t) => {
-  const { services } = parse(read('docker-compose.yml'), { merge: true }) as { services: Record<string, ComposeService> }
+  const { services } = parse(read('docker-compose.yml'), { merge: true }) as {
+    services: Record<string, ComposeService>
+  }
   for (const [name, service] of Object.entries(services)) {
     const ours = service.image.startsWith('sallyport')
     for (const setting of ours ? Object.keys(service.environment ?? {}) : []) {

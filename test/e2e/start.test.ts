@@ -119,6 +119,21 @@ test('Ctrl-C ends everything it started', async (t) => {
   }
 })
 
+test('Ctrl-C ends an issuer that still waits for its stores', async (t) => {
+  const child = startNode(t, PROGRAM, {
+    args: ['issuer'],
+    env: {
+      DATA_DIR: temporaryFolder(t),
+      ISSUER_PORT: '0',
+      REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
+      MASTER_KEY: 'a master key that only the tests know and no one else',
+    },
+  })
+  await child.waitForLine(/Redis.*not available|not available.*Redis/)
+  await child.kill('SIGINT')
+  t.same(await child.exited, { code: 0, signal: null })
+})
+
 test('what keeps it from starting is one clear line each, and the exit code is not 0', async (t) => {
   const busy = createServer().listen(0, '127.0.0.1')
   await once(busy, 'listening')

@@ -9,9 +9,10 @@ const BUSY_TIMEOUT_MS = 2000
 
 /**
  * Opens `sallyport.db` in the folder, creating both: readable by the owner alone. Several processes may open it.
+ * @param prepare brings its tables up to date
  * @throws the file system's error, with `code` and `path`, when the folder or the file can't be created or written
  */
-export function openSqlite(folder: string): DatabaseSync {
+export function openSqlite(folder: string, prepare: (db: DatabaseSync) => void): DatabaseSync {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   // SQLite says no more than "unable to open database file"; these two say what is wrong with which path.
   accessSync(folder, constants.W_OK | constants.X_OK)
@@ -22,6 +23,7 @@ export function openSqlite(folder: string): DatabaseSync {
     db.exec('PRAGMA journal_mode = WAL')
     // In WAL mode NORMAL may lose the last commits with the power: the ledger's may not be lost.
     db.exec('PRAGMA synchronous = FULL')
+    prepare(db)
     return db
   } catch (error) {
     db.close()

@@ -18,8 +18,7 @@ export function openSqliteStore(
   clock: Clock,
   sweepFailed: (error: unknown) => void,
 ): Store<DurablePorts & SessionPorts> {
-  const db = openSqlite(folder)
-  migrateSqlite(db)
+  const db = openSqlite(folder, migrateSqlite)
   const stopSweep = startSweep(db, clock, sweepFailed)
   const probe = db.prepare('PRAGMA user_version')
   return {

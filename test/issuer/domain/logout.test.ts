@@ -190,10 +190,14 @@ test('logout without the session store works by access token', async (t) => {
 })
 
 /** Lets the scheduler decide when each store call begins, and takes a second for each. */
-function scheduled<P extends object>(port: P, scheduler: () => fc.Scheduler | undefined, clock: BuiltIssuer['clock']): P {
+function scheduled<P extends object>(
+  port: P,
+  scheduler: () => fc.Scheduler | undefined,
+  clock: BuiltIssuer['clock'],
+): P {
   return new Proxy(port, {
     get(target, key) {
-      const member = Reflect.get(target, key)
+      const member = Reflect.get(target, key) as (...args: unknown[]) => unknown
       return async (...args: unknown[]) => {
         await scheduler()?.schedule(Promise.resolve(), String(key))
         if (scheduler()) clock.advance(1000)
@@ -233,7 +237,8 @@ test('whatever the order, no token outlives a logout it raced', async (t) => {
       const { revocation } = event
       const issued = (await Promise.all(racing)).filter((answer) => answer.status === 200).map(({ body }) => body)
       for (const { access_token } of [tokens, ...issued]) {
-        if (refusedFrom(claimsOf(access_token).exp) > revocation.exp * 1000) throw new Error('a token outlives the entry')
+        if (refusedFrom(claimsOf(access_token).exp) > revocation.exp * 1000)
+          throw new Error('a token outlives the entry')
       }
       for (const body of [tokens, ...issued]) {
         if ((await refresh(issuer, body)).status !== 401) throw new Error('a refresh token survived')
@@ -242,7 +247,8 @@ test('whatever the order, no token outlives a logout it raced', async (t) => {
       // A login that raced the end of all sessions either belongs to them or has the new epoch.
       const raced = await login
       if (raced && revocation.kind === 'user' && claimsOf(raced.access_token).epoch < revocation.epoch) {
-        if (refusedFrom(claimsOf(raced.access_token).exp) > revocation.exp * 1000) throw new Error('a login outlives it')
+        if (refusedFrom(claimsOf(raced.access_token).exp) > revocation.exp * 1000)
+          throw new Error('a login outlives it')
         if ((await refresh(issuer, raced)).status !== 401) throw new Error('a dead login survived')
       }
     }),

@@ -19,7 +19,8 @@ test('case of any single character makes no difference', async (t) => {
     if (code >= 0xd800 && code <= 0xdfff) continue
     const character = String.fromCodePoint(code)
     const key = fold(character)
-    if (fold(character.toUpperCase()) !== key || fold(character.toLowerCase()) !== key) different.push(code.toString(16))
+    if (fold(character.toUpperCase()) !== key || fold(character.toLowerCase()) !== key)
+      different.push(code.toString(16))
   }
   t.same(different, [])
 })

@@ -9,7 +9,11 @@ test('passwords', async (t) => {
     ['a phrase', 'a long enough pass phrase', undefined],
     ['eight characters', 'x7#kQ9w!', undefined],
     ['seven', 'x7#kQ9w', /at least 8/],
-    ['eight code points outside the BMP', '\u{1f600}\u{1f601}\u{1f602}\u{1f603}\u{1f604}\u{1f605}\u{1f606}\u{1f607}', undefined],
+    [
+      'eight code points outside the BMP',
+      '\u{1f600}\u{1f601}\u{1f602}\u{1f603}\u{1f604}\u{1f605}\u{1f606}\u{1f607}',
+      undefined,
+    ],
     ['seven letters in sixteen code points', 'e\u0301'.repeat(7), /at least 8/],
     ['1024 bytes', 'xy'.repeat(512), undefined],
     ['1025 bytes', `${'xy'.repeat(512)}z`, /at most 1024/],

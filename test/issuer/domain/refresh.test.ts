@@ -155,7 +155,7 @@ test('a store that is away is 503, and the client keeps its token', async (t) =>
               ? async () => {
                   throw new StoreUnavailable('a store', new Error('connection refused to 10.0.0.1'))
                 }
-              : Reflect.get(target, key).bind(target),
+              : (Reflect.get(target, key) as () => unknown).bind(target),
         })
       return { sessions: failing(sessions), ledger: failing(ledger), users: failing(users) }
     },

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { type OutgoingEvent, StoreUnavailable } from '../../../issuer/domain/ports.ts'
+import { type LedgerEntry, type OutgoingEvent, StoreUnavailable } from '../../../issuer/domain/ports.ts'
 import type { ServerParts } from '../../../issuer/server.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { ACCESS_TTL_MS, buildIssuer, claimsOf, DAY_MS, openEvent } from '../build.ts'
@@ -25,18 +25,32 @@ test('the ledger first, then the session, then the feed, then the mark', async (
 })
 
 test('the entry is kept until no store could bring the session back, and the event until no token is left', async (t) => {
-  const issuer = await buildIssuer(t)
-  const { access_token } = await issuer.login(await issuer.register())
-  const { sid, exp } = claimsOf(access_token)
-  await issuer.call('POST', '/auth/logout', { token: access_token })
-  const [event] = issuer.events
-  t.equal(event?.type, 'revocation')
-  if (event?.type === 'revocation') {
-    t.ok(event.revocation.exp >= exp + 10, 'past the last token, and the clocks of two machines')
-    t.ok(event.revocation.exp <= exp + 60, 'and not for ever')
+  const recorded: LedgerEntry[] = []
+  const issuer = await buildIssuer(t, {
+    wrap: ({ ledger }) => ({
+      ledger: {
+        ...ledger,
+        record: async (entries) => {
+          recorded.push(...entries)
+          return ledger.record(entries)
+        },
+      },
+    }),
+  })
+  const user = await issuer.register()
+  const logout = async (all: boolean, wiped = false) => {
+    const { access_token } = await issuer.login(user)
+    if (wiped) await issuer.parts.sessions.end(claimsOf(access_token).sid)
+    await issuer.call('POST', '/auth/logout', { token: access_token, json: { all } })
+    const entry = recorded.at(-1)!
+    const { exp } = claimsOf(access_token)
+    t.ok(entry.revocation.exp >= exp + 10, 'past the last token, and the clocks of two machines')
+    t.ok(entry.revocation.exp <= exp + 60, 'and not for ever')
+    return entry.keepUntilMs
   }
-  issuer.clock.advance(27 * DAY_MS)
-  t.equal(await issuer.parts.ledger.isSessionRevoked(sid), true)
+  t.equal(await logout(false), issuer.clock.now() + 28 * DAY_MS, 'the end of the session')
+  t.equal(await logout(false, true), issuer.clock.now() + 28 * DAY_MS, 'the latest end it can have')
+  t.equal(await logout(true), recorded.at(-1)!.revocation.exp * 1000, 'the epoch stays in the user')
 })
 
 test('a feed that fails or is slow is told as it is, and the outbox finds the entry', async (t) => {

@@ -15,11 +15,11 @@ test('what JSON.stringify writes is read as it was', async () => {
 
 test('a key that comes twice is found, however it is written and nested', async () => {
   const key = fc.string({ unit: 'grapheme', maxLength: 5 })
-  const escape = (text: string) =>
-    `"${[...text].map((c) => [...Array(c.length).keys()].map((i) => `\\u${c.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')).join('')}"`
+  const escaped = (text: string) =>
+    `"${text.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`
   fc.assert(
-    fc.property(key, fc.jsonValue({ stringUnit: 'grapheme' }), fc.boolean(), (name, value, escaped) => {
-      const inner = `{${JSON.stringify(name)}:${JSON.stringify(value)},${escaped ? escape(name) : JSON.stringify(name)}:1}`
+    fc.property(key, fc.jsonValue({ stringUnit: 'grapheme' }), fc.boolean(), (name, value, spelled) => {
+      const inner = `{${JSON.stringify(name)}:${JSON.stringify(value)},${spelled ? escaped(name) : JSON.stringify(name)}:1}`
       return [inner, `[${inner}]`, `{"a":${inner}}`, `{"a":[0,{"b":${inner}}]}`].every(
         (text) => readJson(Buffer.from(text)) === undefined,
       )

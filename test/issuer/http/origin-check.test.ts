@@ -24,7 +24,11 @@ test('pages of other origins may not use the cookie', async (t) => {
       if (allowed && path === '/auth/logout') continue
       const answer = await issuer.call('POST', path, { cookie, headers })
       if (allowed) cookie = `__Host-refresh_token=${cookieOf(answer)}`
-      t.match({ status: answer.status, code: answer.body.code }, allowed ? { status: 200 } : { status: 403, code: 'origin_forbidden' }, `${name}: ${path}`)
+      t.match(
+        { status: answer.status, code: answer.body.code },
+        allowed ? { status: 200 } : { status: 403, code: 'origin_forbidden' },
+        `${name}: ${path}`,
+      )
     }
     const login = await issuer.call('POST', '/auth/login', { json: { email, password }, headers })
     t.equal(login.status, allowed ? 200 : 403, `${name}: login`)

@@ -56,3 +56,10 @@ test('a route asks for roles, scopes, claims and a verified address', async (t) 
     t.equal(checkPolicy({ ...DEFAULT_ROUTE, ...route }, accessClaims(claims)), objection, name)
   }
 })
+
+test('only what the token itself says counts', async (t) => {
+  const route = { ...DEFAULT_ROUTE, claims: [{ claim: 'plan', equals: 'pro' }] }
+  const inherited = Object.assign(Object.create({ plan: 'pro' }), accessClaims())
+  t.equal(inherited.plan, 'pro')
+  t.equal(checkPolicy(route, inherited), 'claim_mismatch')
+})

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
-import { test } from 'tap'
+import { type Test, test } from 'tap'
 import { openSqliteStore } from '../../../../issuer/adapters/sqlite/store.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
 import { type Clock, systemClock } from '../../../../shared/clock.ts'
@@ -19,9 +19,16 @@ import {
 } from '../../../helpers/stores.ts'
 
 const WRITER = fileURLToPath(new URL('../../../helpers/ledger-writer.ts', import.meta.url))
+const ROTATOR = fileURLToPath(new URL('../../../helpers/session-rotator.ts', import.meta.url))
 
 const unexpected = (error: unknown) => {
   throw error
+}
+
+function open(t: Test, folder: string, clock: Clock = systemClock) {
+  const store = openSqliteStore(folder, clock, unexpected)
+  t.teardown(store.close)
+  return store
 }
 
 function recorded(output: string): string[] {
@@ -34,8 +41,7 @@ test('kill -9 loses nothing that record returned for', async (t) => {
   await eventually(() => recorded(writer.stdout()).length > 200, { within: 20_000 })
   await writer.kill('SIGKILL')
   const acknowledged = recorded(writer.stdout())
-  const store = openSqliteStore(folder, systemClock, unexpected)
-  t.teardown(store.close)
+  const store = open(t, folder)
   const { entries } = await store.ports.ledger.since('reader', undefined, 0)
   const found = new Set(entries.map(({ id }) => id))
   t.ok(acknowledged.length > 200)
@@ -50,7 +56,7 @@ test('several processes create, migrate and write one file at once', async (t) =
   const folder = temporaryFolder(t)
   const names = ['one', 'two', 'three', 'four']
   const writers = names.map((name) => startNode(t, WRITER, { args: [folder, name, '50'] }))
-  const { ledger } = (await embeddedPlaceIn(t, folder)).ports
+  const { ledger } = open(t, folder).ports
   const seen = new Set<string>()
   let cursor: unknown
   let running = true
@@ -74,18 +80,27 @@ test('several processes create, migrate and write one file at once', async (t) =
   t.equal(seen.size, 200)
 })
 
-async function embeddedPlaceIn(t: { teardown(fn: () => unknown): void }, folder: string) {
-  const store = openSqliteStore(folder, systemClock, unexpected)
-  t.teardown(store.close)
-  return store
-}
+test('of two processes that refresh with one token, one rotates', async (t) => {
+  const folder = temporaryFolder(t)
+  const { sessions } = open(t, folder).ports
+  const sub = 'user'
+  const made = Array.from({ length: 300 }, () => aSession({ sub }))
+  for (const session of made) await sessions.create(session)
+  const rotators = [1, 2, 3].map(() => startNode(t, ROTATOR, { args: [folder, sub] }))
+  await Promise.all(rotators.map((rotator) => rotator.waitForExit(30_000)))
+  const lines = rotators.flatMap((rotator) => rotator.stdout().trim().split('\n'))
+  t.equal(lines.length, 900)
+  const rotated = lines.filter((line) => line.startsWith('rotated '))
+  t.equal(rotated.length, 300)
+  t.equal(new Set(rotated).size, 300)
+  t.equal(lines.filter((line) => line.startsWith('retry ')).length, 600)
+})
 
 test('only the owner can read the folder and the file', { skip: process.platform === 'win32' }, async (t) => {
   const folder = join(temporaryFolder(t), 'new', 'data')
   const before = process.umask(0)
   t.teardown(() => process.umask(before))
-  const store = openSqliteStore(folder, systemClock, unexpected)
-  t.teardown(store.close)
+  const store = open(t, folder)
   await store.ports.users.insert(aUser())
   t.equal(statSync(folder).mode & 0o777, 0o700)
   for (const name of ['sallyport.db', 'sallyport.db-wal', 'sallyport.db-shm']) {
@@ -160,8 +175,7 @@ test('expired sessions and entries nobody needs are deleted', async (t) => {
   store.close()
 
   nowMs += 1000
-  const again = openSqliteStore(folder, clock, unexpected)
-  t.teardown(again.close)
+  const again = open(t, folder, clock)
   await eventually(async () => (await again.ports.sessions.byId(ended[1199]!.sid)) === undefined)
   t.equal(await again.ports.sessions.byId(ended[0]!.sid), undefined)
   t.same(await again.ports.sessions.byId(live.sid), live)

@@ -44,7 +44,9 @@ test('one of the own sessions can be ended from another', async (t) => {
   t.equal((await issuer.call('GET', '/users/me', { token: there.access_token })).status, 401)
   t.equal((await issuer.call('GET', '/users/me', { token: here.access_token })).status, 200)
   t.equal((await issuer.call('DELETE', `/auth/sessions/${sid}`, { token: here.access_token })).status, 404, 'once')
-  const own = await issuer.call('DELETE', `/auth/sessions/${claimsOf(here.access_token).sid}`, { token: here.access_token })
+  const own = await issuer.call('DELETE', `/auth/sessions/${claimsOf(here.access_token).sid}`, {
+    token: here.access_token,
+  })
   t.equal(cookieOf(own), '', 'the session that asks takes its cookie with it')
 })
 

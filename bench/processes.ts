@@ -1,0 +1,85 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type NodeProcess, type ProcessOptions, startNode } from '../test/helpers/process.ts'
+import { guardFolder } from '../test/servers/watchdog.ts'
+
+const ROOT = new URL('..', import.meta.url)
+
+/** A running program with an address. */
+export interface Party {
+  process: NodeProcess
+  pid: number
+  url: string
+  /** Where its health and metrics are. */
+  adminUrl: string
+}
+
+/** What a benchmark starts, and ends again. */
+export interface Bench {
+  /** A new folder, deleted at the end. */
+  folder(): string
+  /** Starts a program of bench/programs that prints `listening on URL`. */
+  program(name: string, env?: Record<string, string>): Promise<Party>
+  /** Starts a role of the command line; it listens, but may not be ready. */
+  role(role: 'issuer' | 'sidecar', env: Record<string, string>, nodeArgs?: string[]): Promise<Party>
+  /** Runs a program of bench/programs to its end. @returns what it printed */
+  run(name: string, args: string[], started?: (pid: number) => void): Promise<string>
+}
+
+/**
+ * Runs a benchmark; whatever it started has ended when this resolves or throws, and also when this process is killed.
+ * @throws what `body` throws
+ */
+export async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
+  const endings: (() => Promise<void> | void)[] = []
+  const teardown = (fn: () => Promise<void> | void) => void endings.push(fn)
+  const start = (file: string, options?: ProcessOptions) =>
+    startNode({ teardown }, fileURLToPath(new URL(file, ROOT)), options)
+  try {
+    await body({
+      folder() {
+        const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'))
+        const unguard = guardFolder(folder)
+        teardown(() => {
+          rmSync(folder, { recursive: true, force: true })
+          unguard()
+        })
+        return folder
+      },
+      async program(name, env) {
+        const process = start(`bench/programs/${name}.ts`, { env })
+        const [, url = ''] = await process.waitForLine(/^listening on (\S+)/)
+        return { process, pid: process.pid, url, adminUrl: url }
+      },
+      async role(role, env, nodeArgs) {
+        const process = start('bin/sallyport.ts', { args: [role], env, nodeArgs })
+        const [line] = await process.waitForLine(/^\{.*"msg":"listening".*/, 30_000)
+        const { url, adminUrl = url } = JSON.parse(line) as { url: string; adminUrl?: string }
+        return { process, pid: process.pid, url, adminUrl }
+      },
+      async run(name, args, started) {
+        const process = start(`bench/programs/${name}.ts`, { args })
+        started?.(process.pid)
+        const { code } = await process.waitForExit(60_000)
+        if (code !== 0) throw new Error(`${name} ended with ${code}: ${process.stderr()}`)
+        return process.stdout()
+      },
+    })
+  } finally {
+    for (const end of endings.reverse()) await end()
+  }
+}
+
+/** Waits until `/readyz` says so. @throws Error when that takes longer than 30 s */
+export async function untilReady({ adminUrl }: Pick<Party, 'adminUrl'>): Promise<void> {
+  const deadline = performance.now() + 30_000
+  while (performance.now() < deadline) {
+    const response = await fetch(`${adminUrl}/readyz`).catch(() => undefined)
+    await response?.arrayBuffer()
+    if (response?.ok) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  throw new Error(`${adminUrl} was not ready within 30 s`)
+}

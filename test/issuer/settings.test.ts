@@ -1,0 +1,80 @@
+import { test } from 'tap'
+import { readIssuerSettings } from '../../issuer/settings.ts'
+import { SettingsError } from '../../shared/settings.ts'
+
+const MASTER_KEY = 'a master key of at least 32 characters'
+
+test('nothing has to be set', async (t) => {
+  t.match(readIssuerSettings({}), {
+    ISSUER_HOST: '127.0.0.1',
+    ISSUER_PORT: 4000,
+    ISSUER_URL: 'http://127.0.0.1:4000',
+    AUDIENCE: ['sallyport'],
+    ACCESS_TOKEN_TTL: 300_000,
+    REFRESH_TOKEN_TTL: 28 * 86_400_000,
+    REFRESH_TOKEN_IDLE: 14 * 86_400_000,
+    HASH_MEMORY_KIB: 19_456,
+    HASH_TIME: 2,
+    COOKIE_SECURE: false,
+  })
+})
+
+test('the cookie is secure unless the issuer is plain http on this machine', async (t) => {
+  const rows: [env: Record<string, string>, secure: boolean][] = [
+    [{ ISSUER_URL: 'http://localhost:4000' }, false],
+    [{ ISSUER_URL: 'http://[::1]:4000' }, false],
+    [{ ISSUER_URL: 'https://localhost' }, true],
+    [{ ISSUER_URL: 'http://issuer.example' }, true],
+    [{ ISSUER_URL: 'http://localhost.evil.example' }, true],
+    [{ ISSUER_URL: 'http://127.0.0.1', COOKIE_SECURE: 'on' }, true],
+    [{ ISSUER_URL: 'http://issuer.example', COOKIE_SECURE: 'off' }, false],
+  ]
+  for (const [env, secure] of rows) t.equal(readIssuerSettings(env).COOKIE_SECURE, secure, JSON.stringify(env))
+})
+
+test('good values', async (t) => {
+  const rows: [name: string, text: string, value: unknown][] = [
+    ['MONGO_URL', 'mongodb://a:27017,b:27017/db?replicaSet=rs', 'mongodb://a:27017,b:27017/db?replicaSet=rs'],
+    ['REDIS_URL', 'rediss://:secret@cache:6380/1', 'rediss://:secret@cache:6380/1'],
+    ['TRUST_PROXY', '10.0.0.0/8, ::1', ['10.0.0.0/8', '::1']],
+    ['CORS_ORIGINS', 'https://a.example,http://localhost:3000', ['https://a.example', 'http://localhost:3000']],
+    ['ACCESS_TOKEN_CLAIMS', 'none', ['none']],
+    ['KAFKA_BROKERS', 'a:9092,b:9092', ['a:9092', 'b:9092']],
+    ['ISSUER_PORT', '5000', 5000],
+  ]
+  for (const [name, text, value] of rows) {
+    t.same((readIssuerSettings({ MASTER_KEY, [name]: text }) as Record<string, unknown>)[name], value, name)
+  }
+  t.equal(readIssuerSettings({ ISSUER_PORT: '5000' }).ISSUER_URL, 'http://127.0.0.1:5000')
+  t.same(readIssuerSettings({ MASTER_KEY: `${MASTER_KEY},the old ${MASTER_KEY}` }).MASTER_KEY?.length, 2)
+})
+
+test('everything that is wrong is said at once, by name and without secrets', async (t) => {
+  const rows: [env: Record<string, string>, problems: RegExp[]][] = [
+    [{ MONGO_URL: 'mongodb://a/db' }, [/^MASTER_KEY: is needed/]],
+    [{ REDIS_URL: 'redis://a' }, [/^MASTER_KEY: is needed/]],
+    [{ MASTER_KEY: 'too short secret' }, [/^MASTER_KEY: .*32 characters/]],
+    [{ FEED_TOKEN: 'short secret' }, [/^FEED_TOKEN: .*16 characters/]],
+    [{ HASH_MEMORY_KIB: '7168', HASH_TIME: '1' }, [/^HASH_MEMORY_KIB, HASH_TIME: too weak/]],
+    [{ REFRESH_TOKEN_IDLE: '30d' }, [/^REFRESH_TOKEN_IDLE: .*REFRESH_TOKEN_TTL/]],
+    [{ ACCESS_TOKEN_TTL: '1h', REFRESH_TOKEN_IDLE: '1m' }, [/^ACCESS_TOKEN_TTL: .*REFRESH_TOKEN_IDLE/]],
+    [
+      { ISSUER_PORT: 'x', CORS_ORIGINS: 'https://a.example/', TRUST_PROXY: '10.0.0.0/33', ISSUER_URL: 'ftp://x' },
+      [/^ISSUER_PORT:/, /^ISSUER_URL:/, /^CORS_ORIGINS:/, /^TRUST_PROXY:/],
+    ],
+    [{ CORS_ORIGINS: '*' }, [/^CORS_ORIGINS:/]],
+    [{ SIGNING_ALGORITHM: 'HS256' }, [/^SIGNING_ALGORITHM:/]],
+    [{ ACCESS_TOKEN_CLAIMS: 'password' }, [/^ACCESS_TOKEN_CLAIMS:/]],
+  ]
+  for (const [env, problems] of rows) {
+    try {
+      readIssuerSettings(env)
+      t.fail(`accepted ${JSON.stringify(env)}`)
+    } catch (error) {
+      t.ok(error instanceof SettingsError)
+      t.match((error as SettingsError).problems, problems, JSON.stringify(env))
+      t.equal((error as SettingsError).problems.length, problems.length)
+      t.notMatch((error as SettingsError).message, 'secret')
+    }
+  }
+})
