@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueTokens } from './issued-tokens.ts'
@@ -11,12 +11,14 @@ import { median, megabytes, say, table } from './report.ts'
 
 // What the sidecar costs: a service called directly, through the sidecar, and through a plain @fastify/http-proxy, in
 // one run, on loopback, each a process of its own.
-// npm run bench [-- --rounds 3 --seconds 4 --cpu-prof FOLDER]
+// npm run bench [-- --rounds 3 --seconds 3 --within 88 --cpu-prof FOLDER]
+// `--within`: how long all of it may take, in seconds; what other programs disturbed is measured again until then.
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
+    seconds: { type: 'string', default: '3' },
+    within: { type: 'string', default: '88' },
     'cpu-prof': { type: 'string' },
   },
 })
@@ -27,9 +29,10 @@ const SINGLE = { connections: 1, warmUpS: 0.2, durationS: 0.8 }
 const TOKENS = 2000
 const REVOKED = 10_000
 const TOKEN_LIFETIME_S = 600
-/** A measurement is taken again when other programs used more of the machine than this: cores. */
-const TOLERATED_CORES = 0.15
-const MAX_REPEATS = 2
+/** A measurement counts when other programs used no more of the machine meanwhile: cores. */
+const QUIET_CORES = 0.1
+/** How long the last measurement and the end take: seconds. */
+const LAST_S = 8
 
 interface Target {
   name: string
@@ -51,30 +54,29 @@ interface Round {
 }
 
 await withBench(async (bench) => {
+  const begin = performance.now()
   say(`machine: ${describeMachine()}`)
   const { targets, upstream, tokensFile, issuer } = await startAll(bench)
   const cores = pinAll(targets, upstream, issuer)
   say(cores.text)
 
   const rounds = new Map<Target, Round[]>(targets.map((target) => [target, []]))
-  let repeats = 0
-  for (let n = 1; n <= Number(options.rounds); n++) {
-    for (const target of targets) {
-      const context = { bench, target, upstream, tokensFile, loadCore: cores.load }
-      let round = await measure(context)
-      while (round.othersCores > TOLERATED_CORES && repeats++ < MAX_REPEATS) {
-        say(`  ${target.name}: again, for other programs used ${round.othersCores.toFixed(2)} cores meanwhile`)
-        round = await measure(context)
-      }
+  const isDone = (target: Target) => rounds.get(target)!.filter(isQuiet).length >= Number(options.rounds)
+  const isOver = () => performance.now() - begin > (Number(options.within) - LAST_S) * 1000
+  while (!targets.every(isDone) && !isOver()) {
+    for (const target of targets.filter((target) => !isDone(target))) {
+      if (isOver()) break
+      const round = await measure({ bench, target, upstream, tokensFile, loadCore: cores.load })
       rounds.get(target)!.push(round)
       say(
-        `round ${n}  ${target.name.padEnd(20)} ${round.perSecond.toFixed(0).padStart(6)} requests/s, ` +
-          `${round.cpuUs.toFixed(1)} µs of CPU a request; others used ${round.othersCores.toFixed(2)} cores`,
+        `${target.name.padEnd(20)} ${round.perSecond.toFixed(0).padStart(6)} requests/s, ${round.cpuUs.toFixed(1)} µs of ` +
+          `CPU a request${isQuiet(round) ? '' : `; disturbed: others used ${round.othersCores.toFixed(2)} cores`}`,
       )
     }
   }
-  report([...rounds].map(([target, taken]) => [target.name, middle(taken)]))
+  report([...rounds].map(([target, taken]) => ({ name: target.name, ...summary(taken) })))
   say(await tokenCache(targets[1]!.measured))
+  say(`load average at the end: ${loadavg()[0]!.toFixed(2)}`)
 })
 
 async function startAll(bench: Bench) {
@@ -121,7 +123,7 @@ async function startAll(bench: Bench) {
   ]
   say(
     `load: ${CONNECTIONS} connections, GET, ${TOKENS} ES256 tokens in turn, ${REVOKED} revoked sessions in the sidecar, ` +
-      `${options.rounds} rounds of ${options.seconds} s each after ${WARM_UP_S} s of warm-up; the median counts`,
+      `the median of ${options.rounds} measurements of ${options.seconds} s, each after ${WARM_UP_S} s of warm-up, the three in turn`,
   )
   return { targets, upstream, tokensFile, issuer }
 }
@@ -187,49 +189,48 @@ async function measure({ bench, target, upstream, tokensFile, loadCore }: Contex
   }
 }
 
-/** The median of each figure by itself. */
-function middle(rounds: Round[]): Round {
-  const of = (key: keyof Round) => median(rounds.map((round) => round[key]))
-  return Object.fromEntries(
-    (Object.keys(rounds[0]!) as (keyof Round)[]).map((key) => [key, of(key)]),
-  ) as unknown as Round
+function isQuiet({ othersCores }: Round): boolean {
+  return othersCores <= QUIET_CORES
 }
 
-function report(results: [name: string, result: Round][]): void {
-  const [, direct] = results.find(([name]) => name === 'direct')!
-  const [, plain] = results.find(([name]) => name === '@fastify/http-proxy')!
-  const times = (value: number, base: number) => `${(value / base).toFixed(2)}x`
-  const head = ['', 'requests/s', 'p50 ms', 'p99 ms', 'one at a time: p50 ms', 'CPU µs/request', 'its core busy', 'MB']
-  const rows = results.map(([name, r]) => [
-    name,
-    r.perSecond.toFixed(0),
-    r.p50.toFixed(2),
-    r.p99.toFixed(2),
-    r.single.toFixed(3),
-    r.cpuUs.toFixed(1),
-    `${(r.coreShare * 100).toFixed(0)} %`,
-    megabytes(r.residentBytes),
-  ])
-  say(`\n${table([head, ...rows])}`)
-  const ratios = results.map(([name, r]) => [
-    name,
-    times(r.perSecond, direct.perSecond),
-    times(r.perSecond, plain.perSecond),
-    times(r.single, direct.single),
-    times(r.single, plain.single),
-    times(r.cpuUs, plain.cpuUs),
-    r.upstreamUs.toFixed(1),
-  ])
-  const ratioHead = [
-    'ratios',
-    'requests/s : direct',
-    'requests/s : plain',
-    'one at a time : direct',
-    ': plain',
-    'CPU : plain',
-    'CPU µs of the service',
+type Summary = Round & { quiet: number; disturbed: number }
+
+/** The median of each figure by itself, over the measurements that nobody disturbed; if there is none, over all. */
+function summary(rounds: Round[]): Summary {
+  const quiet = rounds.filter(isQuiet)
+  const counted = quiet.length > 0 ? quiet : rounds
+  const of = (figure: keyof Round) => median(counted.map((round) => round[figure]))
+  const figures = Object.keys(rounds[0]!) as (keyof Round)[]
+  const medians = Object.fromEntries(figures.map((figure) => [figure, of(figure)])) as unknown as Round
+  return { ...medians, quiet: quiet.length, disturbed: rounds.length - quiet.length }
+}
+
+function report(results: (Summary & { name: string })[]): void {
+  const [direct, , plain] = results as [Round, Round, Round]
+  const against = (figure: keyof Round, r: Round, base: Round) => `${(r[figure] / base[figure]).toFixed(2)}x`
+  const columns: [head: string, cell: (r: Summary & { name: string }) => string][] = [
+    ['', (r) => r.name],
+    ['requests/s', (r) => r.perSecond.toFixed(0)],
+    [':direct', (r) => against('perSecond', r, direct)],
+    [':plain', (r) => against('perSecond', r, plain)],
+    ['p50 ms', (r) => r.p50.toFixed(2)],
+    ['p99 ms', (r) => r.p99.toFixed(2)],
+    ['alone p50 ms', (r) => r.single.toFixed(3)],
+    [':direct', (r) => against('single', r, direct)],
+    [':plain', (r) => against('single', r, plain)],
+    ['CPU µs/request', (r) => r.cpuUs.toFixed(1)],
+    [':plain', (r) => against('cpuUs', r, plain)],
+    ['service µs', (r) => r.upstreamUs.toFixed(1)],
+    ['core busy', (r) => `${(r.coreShare * 100).toFixed(0)} %`],
+    ['MB', (r) => megabytes(r.residentBytes)],
+    ['quiet of', (r) => `${r.quiet} of ${r.quiet + r.disturbed}`],
   ]
-  say(`\n${table([ratioHead, ...ratios])}`)
+  say(`\n${table([columns.map(([head]) => head), ...results.map((r) => columns.map(([, cell]) => cell(r)))])}`)
+  say(
+    '\n:direct, :plain  times the figure before it of that row; alone: one request at a time, without load; CPU: user and ' +
+      "system time of the row's own process; service: the same of the service behind it; core busy: how much of its core " +
+      "the row's own process used; MB: resident after the load; quiet of: measurements that count, of those taken",
+  )
 }
 
 /** Whether the tokens were found verified, as the sidecar itself counts it. */

@@ -134,7 +134,7 @@ function createApp(log: Log, { trustedProxies }: ServerRules): FastifyInstance {
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     // A request that dribbles in holds a connection, not more; the whole of it has to be here within this time.
     requestTimeout: 20_000,
-    http: { headersTimeout: 10_000 },
+    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5000 },
     keepAliveTimeout: 72_000,
     // What comes on a kept-alive connection while the server goes down is still answered.
     return503OnClosing: false,

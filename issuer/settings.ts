@@ -66,11 +66,6 @@ export const ISSUER_SETTINGS = {
   ISSUER_HOST: row(text, '127.0.0.1', 'the address it listens on'),
   ISSUER_PORT: row(port, 4000, 'the port it listens on; 0 takes a free one'),
   ISSUER_URL: row(optional(url(['http', 'https'])), undefined, 'the `iss` claim and the public address'),
-  ISSUER_INTERNAL_URL: row(
-    optional(url(['http', 'https'])),
-    undefined,
-    'where sidecars fetch keys and the feed, when that is another address than ISSUER_URL',
-  ),
   AUDIENCE: row(list(text), ['sallyport'], 'the `aud` claim, one or many'),
   DATA_DIR: row(text, './data', 'the embedded store and its keys'),
   MONGO_URL: row(optional(mongoUrl), undefined, 'users, roles, keys and the ledger in MongoDB', true),

@@ -51,7 +51,7 @@ export function createLogin({ users, hasher, startSession, audit, clock }: Login
 
     const change: UserChange = { lastLogin: clock.now() }
     if (hasher.needsRehash(user.passwordHash)) change.passwordHash = await hasher.hash(normal)
-    await users.update(user.id, change)
+    if (!(await users.update(user.id, change))) return refuse('user_gone')
     const tokens = await startSession(user, client, issuedAtMs)
     audit.record('login', { sub: user.id, address: client.address })
     return { ok: true, user: { ...user, ...change }, tokens }

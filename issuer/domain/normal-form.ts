@@ -6,7 +6,7 @@ export interface NormalForm {
   key: string
 }
 
-export const MAX_EMAIL = 255
+const MAX_EMAIL = 255
 export const MAX_USERNAME = 50
 const MAX_LOCAL_PART = 64
 const MAX_FOLDING_ROUNDS = 4

@@ -1,9 +1,9 @@
 import { COMMON_PASSWORDS } from './common-passwords.ts'
 import { fold } from './normal-form.ts'
 
-export const MIN_PASSWORD_CHARACTERS = 8
+const MIN_PASSWORD_CHARACTERS = 8
 /** Longer ones are refused before anything is hashed: bytes of UTF-8. */
-export const MAX_PASSWORD_BYTES = 1024
+const MAX_PASSWORD_BYTES = 1024
 
 /** The one form in which a password is hashed (NFC), so that it does not depend on the keyboard that typed it. */
 export function normalizePassword(password: string): string {

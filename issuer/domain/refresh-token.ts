@@ -32,9 +32,6 @@ const TOKEN_BYTES = MAC_AT + MAC_BYTES
 /** 72 bytes: divisible by three, so that no base64url character has bits to spare. */
 export const REFRESH_TOKEN_CHARACTERS = (TOKEN_BYTES / 3) * 4
 
-/** The last generation that has a successor. */
-export const MAX_GENERATION = 2 ** (8 * GENERATION_BYTES) - 2
-
 /** Derives the keys from the master keys, in their order: the first makes new tokens, all of them verify. */
 export function refreshTokenKeys(masterKeys: readonly string[]): MacKey[] {
   return masterKeys.map((master) => {

@@ -48,9 +48,25 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
     if (!claim) return refuse('garbled')
     const { sid, generation, nonce } = claim
 
+    const nonceHash = hashNonce(nonce)
+    const known = await sessions.byId(sid)
+    if (known?.nonceHash !== nonceHash) return refuse('unknown')
+
     // Before the ledger is asked: a logout it does not know of yet is later than this, and so covers the new token.
     const issuedAtMs = clock.now()
-    const rotation = await sessions.rotate({ sid, generation, nonceHash: hashNonce(nonce), nowMs: issuedAtMs, idleMs })
+    const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(known.sub)])
+    const end = async (outcome: RefreshRefusal) => {
+      await sessions.end(sid)
+      audit.record('session_ended', { reason: outcome, sub: known.sub, sid, address })
+      return refuse(outcome)
+    }
+    if (revoked) return end('revoked')
+    if (!user) return end('user_gone')
+    if (!user.isActive) return end('user_inactive')
+    if (known.epoch < user.epoch) return end('epoch_passed')
+
+    // Last: a store that failed until here has used up nothing, however long it stays away.
+    const rotation = await sessions.rotate({ sid, generation, nonceHash, nowMs: clock.now(), idleMs })
     if (rotation.outcome === 'unknown') return refuse('unknown')
     const { session } = rotation
     if (rotation.outcome === 'reused') {
@@ -58,17 +74,6 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
       audit.record('refresh_token_reused', { sub: session.sub, sid, generation, address })
       return refuse('reused')
     }
-
-    const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(session.sub)])
-    const end = async (outcome: RefreshRefusal) => {
-      await sessions.end(sid)
-      audit.record('session_ended', { reason: outcome, sub: session.sub, sid, address })
-      return refuse(outcome)
-    }
-    if (revoked) return end('revoked')
-    if (!user) return end('user_gone')
-    if (!user.isActive) return end('user_inactive')
-    if (session.epoch < user.epoch) return end('epoch_passed')
     return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, session, nonce, issuedAtMs) }
   }
 }

@@ -45,7 +45,6 @@ export const LogoutBody = exactly({
 })
 
 export const SessionParams = exactly({ sid: Type.String() })
-export const NoQuery = exactly({})
 export const KeyQuery = exactly({ kid: Type.Optional(Type.String({ maxLength: 128 })) })
 
 const Time = Type.String({ format: 'date-time' })

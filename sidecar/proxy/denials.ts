@@ -37,7 +37,9 @@ export function deny(
   const headers = denialHeaders(code, body.length, detail)
   const pending = isBodyPending(request)
   if (pending) headers.push('Connection', 'close')
-  response.writeHead(PROBLEMS[code][0], headers)
+  const [status] = PROBLEMS[code]
+  // A head of the upstream's that could not be written may have left its own words here.
+  response.writeHead(status, STATUS_CODES[status], headers)
   if (!pending) {
     response.end(body)
     return

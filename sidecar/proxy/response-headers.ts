@@ -1,11 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Fields that concern one connection only (RFC 9110 section 7.6.1). */
+/**
+ * Fields that concern one connection only (RFC 9110 section 7.6.1). `Trailer` with them: whether the trailers it announces
+ * can be sent depends on the client's connection.
+ */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
   'te',
+  'trailer',
   'transfer-encoding',
   'upgrade',
 ])

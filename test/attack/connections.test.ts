@@ -88,7 +88,7 @@ test('CONNECT, TRACE and other upgrades are refused (CVE-2026-71324)', async (t)
     ['GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc', 400],
   ] as const) {
     const answer = await sendRaw(proxy.port, bytes, { quietMs: 1500 })
-    t.same(answer.statuses, [status], bytes.split('\r\n\r\n')[0])
+    t.same(answer.statuses, [status], bytes.slice(0, 60))
   }
   t.equal(upstream.requests.length, 0)
   await sendRaw(proxy.port, 'GET /open HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n')

@@ -16,6 +16,7 @@ test('Redis that loses what it knew, and Redis that is away', { skip: missingPro
   const [first, second] = [deployment.issuers[0]!.url, deployment.issuers[1]!.url]
   const credentials = await register(first)
   const direct = new Redis(redis.url)
+  direct.on('error', () => {})
   t.teardown(() => direct.disconnect())
 
   const dump = async () => {

@@ -85,7 +85,7 @@ export async function startRawUpstream(t: Test, answer?: RequestListener): Promi
   server.maxHeadersCount = 0
   server.on('connection', (socket) => {
     sockets.add(socket)
-    socket.on('data', (piece) => pieces.push(piece))
+    socket.on('data', (piece: Buffer) => pieces.push(piece))
     socket.on('close', () => sockets.delete(socket))
   })
   server.listen(0, '127.0.0.1')

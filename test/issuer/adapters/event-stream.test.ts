@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { test } from 'tap'
+import { openSqliteStore } from '../../../issuer/adapters/sqlite/store.ts'
 import type { Revocation } from '../../../shared/revocation.ts'
 import { openSecurityEvent, type SecurityEvent } from '../../../shared/security-event.ts'
 import type { ServerSentEvent } from '../../../sidecar/feeds/server-sent-events.ts'
@@ -64,6 +68,26 @@ test('what the ledger gives twice goes out once', async (t) => {
     await ledger.record([entry(revocation)])
     stream.notify([{ revocation }])
     stream.notify([{ revocation }])
+    t.equal(sid((await nextOf(reader, 'revocation')).event), `s${n}`)
+  }
+})
+
+test('two issuers on one SQLite file: what one records, the other sends', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-stream-'))
+  const open = () => openSqliteStore(folder, { now: () => Date.now() }, (error) => t.fail(String(error)))
+  const [a, b] = [open(), open()]
+  t.teardown(async () => {
+    await a.close()
+    await b.close()
+    rmSync(folder, { recursive: true })
+  })
+  await a.ports.ledger.record([entry(session('before'))])
+  const { url } = await startEventStream(t, { ledger: b.ports.ledger })
+  const reader = await readStream(t, url)
+  t.match(JSON.parse((await reader.next()).data), [{ sid: 'before' }])
+  await nextOf(reader, 'snapshot')
+  for (let n = 0; n < 10; n++) {
+    await a.ports.ledger.record([entry(session(`s${n}`))])
     t.equal(sid((await nextOf(reader, 'revocation')).event), `s${n}`)
   }
 })

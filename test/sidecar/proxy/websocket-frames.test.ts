@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -49,6 +50,7 @@ test('the boundary is found however the bytes are cut', async (t) => {
 test('a Close frame is read by both sides', async (t) => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   t.teardown(() => server.close())
+  await once(server, 'listening')
   const closed = new Promise<[number, string]>((resolve) => {
     server.on('connection', (socket, request) => {
       socket.on('close', (code, reason) => resolve([code, String(reason)]))

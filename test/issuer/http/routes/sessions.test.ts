@@ -31,6 +31,22 @@ test('own sessions are listed, newest first, with what helps to tell them apart'
   t.notMatch(JSON.stringify(body), /nonce|generation|epoch/)
 })
 
+test('the address is that of the connection, unless a configured proxy names another', async (t) => {
+  const headers = { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' }
+  for (const [trustedProxies, address] of [
+    [[], '127.0.0.1'],
+    [['10.0.0.0/8'], '127.0.0.1'],
+    [['127.0.0.0/8'], '203.0.113.9'],
+    [['127.0.0.1', '203.0.113.0/24'], '198.51.100.7'],
+  ] as const) {
+    const issuer = await buildIssuer(t, { rules: { trustedProxies } })
+    const { email, password } = await issuer.register()
+    const { body } = await issuer.call('POST', '/auth/login', { json: { email, password }, headers })
+    const { body: listed } = await issuer.call('GET', '/auth/sessions', { token: body.access_token })
+    t.equal(listed.sessions[0].address, address, trustedProxies.join())
+  }
+})
+
 test('one of the own sessions can be ended from another', async (t) => {
   const issuer = await buildIssuer(t)
   const user = await issuer.register()
