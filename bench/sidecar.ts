@@ -206,7 +206,7 @@ function summary(rounds: Round[]): Summary {
 }
 
 function report(results: (Summary & { name: string })[]): void {
-  const [direct, , plain] = results as [Round, Round, Round]
+  const [direct, , plain] = results as unknown as [Round, Round, Round]
   const against = (figure: keyof Round, r: Round, base: Round) => `${(r[figure] / base[figure]).toFixed(2)}x`
   const columns: [head: string, cell: (r: Summary & { name: string }) => string][] = [
     ['', (r) => r.name],

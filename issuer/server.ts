@@ -4,23 +4,9 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import { type FastifyInstance, fastify, LogController } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
-import type { Clock } from '../shared/clock.ts'
 import type { Log } from '../shared/log.ts'
 import type { Metrics } from '../shared/metrics.ts'
 import { addOperationRoutes, type Operations } from '../shared/operations.ts'
-import type { SecurityEvent } from '../shared/security-event.ts'
-import { createAuthenticate } from './domain/authenticate.ts'
-import { createIssueTokens, type ProfileClaim } from './domain/issue-tokens.ts'
-import type { KeySet } from './domain/key-set.ts'
-import { createLogin } from './domain/login.ts'
-import { createLogout } from './domain/logout.ts'
-import { createOwnSessions } from './domain/own-sessions.ts'
-import type { Audit, Ledger, PasswordHasher, Publisher, Sessions, Users } from './domain/ports.ts'
-import { createRefresh } from './domain/refresh.ts'
-import type { MacKey } from './domain/refresh-token.ts'
-import { createRegister } from './domain/register.ts'
-import { createRevoke } from './domain/revoke.ts'
-import { createStartSession } from './domain/start-session.ts'
 import { addJsonParser, BODY_LIMIT } from './http/json-body.ts'
 import { addOpenApi } from './http/open-api.ts'
 import { addOriginCheck } from './http/origin-check.ts'
@@ -33,16 +19,10 @@ import { addSessionRoutes } from './http/routes/sessions.ts'
 import { addUserRoutes } from './http/routes/users.ts'
 import { addWellKnownRoutes } from './http/routes/well-known.ts'
 import { createSendTokens } from './http/token-answer.ts'
+import { createUseCases, type Parts, type Rules } from './use-cases.ts'
 
-/** What configuration decides. Durations are in milliseconds unless named otherwise. */
-export interface ServerRules {
-  issuer: string
-  audience: readonly string[]
-  accessTokenTtlMs: number
-  profileClaims: readonly ProfileClaim[]
-  refreshTtlMs: number
-  idleMs: number
-  publishTimeoutMs: number
+/** What configuration decides of the server itself. */
+export interface ServerRules extends Rules {
   secureCookie: boolean
   corsOrigins: readonly string[]
   /** Addresses and networks whose X-Forwarded-For counts. */
@@ -50,22 +30,9 @@ export interface ServerRules {
 }
 
 /** What the server stands on. */
-export interface ServerParts {
-  users: Users
-  sessions: Sessions
-  ledger: Ledger
-  publisher: Publisher
-  hasher: PasswordHasher
-  audit: Audit
-  keySet: KeySet
-  macKeys: readonly MacKey[]
-  sign(event: SecurityEvent): string
+export interface ServerParts extends Parts {
   feed: RevocationRoutes
   ready: Operations['ready']
-  /** Which issuer process this is. */
-  instance: string
-  clock: Clock
-  log: Log
   metrics: Metrics
 }
 
@@ -107,22 +74,6 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   addRevocationRoutes(app, parts.feed)
   addOperationRoutes(app, { metrics, ready: parts.ready })
   return app
-}
-
-function createUseCases(parts: ServerParts, rules: ServerRules) {
-  const lifetimeS = rules.accessTokenTtlMs / 1000
-  const authenticate = createAuthenticate(parts, rules)
-  const issueTokens = createIssueTokens(parts, { ...rules, lifetimeS })
-  const startSession = createStartSession({ ...parts, issueTokens }, rules)
-  const revoke = createRevoke(parts, { ...rules, lifetimeS })
-  return {
-    authenticate,
-    register: createRegister({ ...parts, startSession }),
-    login: createLogin({ ...parts, startSession }),
-    refresh: createRefresh({ ...parts, revoke, issueTokens }, rules.idleMs),
-    logout: createLogout({ ...parts, authenticate, revoke }),
-    ownSessions: createOwnSessions({ ...parts, revoke }),
-  }
 }
 
 function createApp(log: Log, { trustedProxies }: ServerRules): FastifyInstance {

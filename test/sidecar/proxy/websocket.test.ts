@@ -247,7 +247,7 @@ test('an end that does not read slows the other down', async (t) => {
     { every: 150 },
   )
   t.ok(socket.bufferedAmount > 32 * 1024 * 1024, 'what is not read stays with the sender')
-  socket.terminate()
+  echo.sockets[0]!.terminate()
   await eventually(() => proxy.openStreams.size === 0)
 })
 

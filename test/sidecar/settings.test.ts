@@ -1,0 +1,94 @@
+import { test } from 'tap'
+import { SettingsError } from '../../shared/settings.ts'
+import { readSidecarSettings, SIDECAR_SETTINGS } from '../../sidecar/settings.ts'
+
+const NEEDED = { UPSTREAM: 'http://127.0.0.1:3000' }
+
+function problems(env: Record<string, string>): string[] {
+  try {
+    readSidecarSettings({ ...NEEDED, ...env })
+    return []
+  } catch (error) {
+    return (error as SettingsError).problems
+  }
+}
+
+test('the defaults are those of the design', async (t) => {
+  t.match(readSidecarSettings(NEEDED), {
+    SIDECAR_HOST: '127.0.0.1',
+    SIDECAR_PORT: 8080,
+    SIDECAR_ADMIN_HOST: '127.0.0.1',
+    SIDECAR_ADMIN_PORT: 8081,
+    ISSUER_URL: 'http://127.0.0.1:4000',
+    ISSUER_INTERNAL_URL: 'http://127.0.0.1:4000',
+    AUDIENCE: ['sallyport'],
+    MAX_STALENESS: 60_000,
+    FEED_FALLBACK_AFTER: 3000,
+    FORWARD_TOKEN: false,
+  })
+  const elsewhere = readSidecarSettings({ ...NEEDED, ISSUER_URL: 'https://a', ISSUER_INTERNAL_URL: 'http://b:1' })
+  t.equal(elsewhere.ISSUER_INTERNAL_URL, 'http://b:1')
+})
+
+test('without a service there is nothing to guard', async (t) => {
+  t.throws(
+    () => readSidecarSettings({}),
+    new SettingsError(['UPSTREAM: is needed: the address of the service behind the sidecar']),
+  )
+})
+
+test('the address of the service has no path', async (t) => {
+  for (const UPSTREAM of ['http://a/base', 'http://a?x', 'http://u@a', 'ftp://a', 'a:80', 'http://']) {
+    t.match(problems({ UPSTREAM }), [/^UPSTREAM: /], UPSTREAM)
+  }
+  t.equal(readSidecarSettings({ UPSTREAM: 'https://A.example:443/' }).UPSTREAM, 'https://a.example')
+})
+
+test('identity headers have names of their own', async (t) => {
+  t.same(readSidecarSettings({ ...NEEDED, IDENTITY_HEADERS: 'userId=X-Uid, claims = X-Claims' }).IDENTITY_HEADERS, {
+    userId: 'X-Uid',
+    claims: 'X-Claims',
+  })
+  for (const IDENTITY_HEADERS of [
+    'userId',
+    'userId=',
+    'nobody=X-A',
+    'userId=X-A,userId=X-B',
+    'userId=X-A,email=x-a',
+    'userId=Authorization',
+    'userId=Host',
+    'userId=Content-Length',
+    'userId=Connection',
+    'userId=X-Forwarded-For',
+    'userId=X_User_Id',
+    'userId=X A',
+    '__proto__=X-A',
+  ]) {
+    t.match(problems({ IDENTITY_HEADERS }), [/^IDENTITY_HEADERS: /], IDENTITY_HEADERS)
+  }
+})
+
+test('every problem is said at once', async (t) => {
+  const found = problems({
+    SIDECAR_PORT: '70000',
+    TRUST_PROXY: '10.0.0.0/33',
+    TOKEN_ALGORITHMS: 'none',
+    FEED_TOKEN: 'short',
+  })
+  t.same(
+    found.map((problem) => problem.split(':')[0]),
+    ['SIDECAR_PORT', 'TOKEN_ALGORITHMS', 'FEED_TOKEN', 'TRUST_PROXY'],
+  )
+  t.notMatch(found.join(), /short/, 'never a secret')
+})
+
+test('every default is of its own kind, as the table shows it', async (t) => {
+  for (const [name, setting] of Object.entries(SIDECAR_SETTINGS)) {
+    const { kind, default: value } = setting as {
+      kind: { read(text: string): unknown; show?(v: unknown): string }
+      default: unknown
+    }
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue
+    t.same(kind.read(kind.show?.(value) ?? String(value)), value, name)
+  }
+})
