@@ -55,6 +55,8 @@ export async function withBench(body: (bench: Bench) => Promise<void>): Promise<
       },
       async role(role, env, nodeArgs) {
         const process = start('bin/sallyport.ts', { args: [role], env, nodeArgs })
+        // In good order: a profile is written then.
+        teardown(() => process.kill('SIGTERM'))
         const [line] = await process.waitForLine(/^\{.*"msg":"listening".*/, 30_000)
         const { url, adminUrl = url } = JSON.parse(line) as { url: string; adminUrl?: string }
         return { process, pid: process.pid, url, adminUrl }

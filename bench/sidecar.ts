@@ -11,15 +11,16 @@ import { median, megabytes, say, table } from './report.ts'
 
 // What the sidecar costs: a service called directly, through the sidecar, and through a plain @fastify/http-proxy, in
 // one run, on loopback, each a process of its own.
-// npm run bench [-- --rounds 3 --seconds 3 --within 88 --cpu-prof FOLDER]
+// npm run bench [-- --rounds 3 --seconds 3 --within 88 --node-args '--cpu-prof']
 // `--within`: how long all of it may take, in seconds; what other programs disturbed is measured again until then.
+// `--node-args`: options of Node for the sidecar.
 
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
     within: { type: 'string', default: '88' },
-    'cpu-prof': { type: 'string' },
+    'node-args': { type: 'string', default: '' },
   },
 })
 const CONNECTIONS = 64
@@ -97,7 +98,6 @@ async function startAll(bench: Bench) {
     bench.program('upstream'),
     bench.role('issuer', { ...shared, ISSUER_PORT: '0', DATA_DIR: folder, MASTER_KEY: masterKey }),
   ])
-  const profile = options['cpu-prof']
   const [sidecar, plain] = await Promise.all([
     bench.role(
       'sidecar',
@@ -109,7 +109,7 @@ async function startAll(bench: Bench) {
         DATA_DIR: bench.folder(),
         UPSTREAM: upstream.url,
       },
-      profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`],
+      options['node-args'].split(' ').filter(Boolean),
     ),
     bench.program('plain-proxy', { UPSTREAM: upstream.url }),
   ])

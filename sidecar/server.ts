@@ -58,12 +58,16 @@ interface AdmittedRequest extends FastifyRequest {
 /**
  * The general lane. The way of a request: Node reads it (client-errors.ts answers what is not HTTP), the guard decides,
  * the request is forwarded, and the answer is written as it comes.
+ *
+ * @fastify/http-proxy carries the lane with a `handler` of our own in place of its `reply.from`, which parses and rebuilds
+ * the target, asks again after a 503, leaves upstream requests running when clients go, sends no body with GET, and tells
+ * the client the upstream's address.
  */
 export function buildProxy(parts: ProxyParts): FastifyInstance {
   const { metrics, origin, log } = parts
   const guard = createGuard(parts)
   const forward = createForward({ ...parts, requestHeaders: createRequestHeaders(parts.headerRules) })
-  const countUnread = (reason: string) => metrics.count('none', 'denied', reason, 0)
+  const countUnread = (reason: string) => metrics.count('none', 'denied', reason)
 
   const app = Fastify({
     // Every request has one route here: the router is not to decode, match or refuse anything before the guard has.
@@ -112,7 +116,9 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => app.routing(request, response))
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     countUnread('method')
-    socket.end(denialText('method_not_allowed'))
+    // Node has let go of this socket: an error that nobody listens to would end the process.
+    socket.on('error', () => socket.destroy())
+    socket.end(denialText('method_not_allowed'), () => socket.destroy())
   })
   return app
 }

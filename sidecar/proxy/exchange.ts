@@ -62,14 +62,19 @@ export class Exchange implements OpenStream {
     return this.admitted.identity
   }
 
-  get closed(): boolean {
-    return this.#closed
+  /** The client has its answer, another than the upstream's, or has gone: nothing of the upstream's is wanted any more. */
+  get isOver(): boolean {
+    return this.#closed || this.outcome !== 'served'
+  }
+
+  get isTunnel(): boolean {
+    return this.#endTunnel !== undefined
   }
 
   /** From now on the end of this exchange ends the request to the upstream. */
   attach(upstream: Abortable): void {
-    this.#upstream = upstream
-    if (this.#closed) upstream.abort(new Error('the client has gone'))
+    if (this.isOver) upstream.abort(new Error('the request is over'))
+    else this.#upstream = upstream
   }
 
   /** The upstream has no more part in this. */

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../../shared/clock.ts'
 import type { Log } from '../../shared/log.ts'
 import { type Decision, type DecisionState, decide, type RequestFacts } from '../domain/decide.ts'
+import type { Route } from '../domain/route.ts'
 import { deny } from './denials.ts'
 import { Exchange } from './exchange.ts'
 import type { OpenStreams } from './open-streams.ts'
@@ -29,6 +30,9 @@ export interface GuardParts {
  */
 export type Guard = (request: IncomingMessage, response: ServerResponse, proceed: (exchange: Exchange) => void) => void
 
+/** How often it is logged that requests are served without knowing what was revoked; all are counted: milliseconds. */
+const STALE_REPORT_MS = 60_000
+
 type Refusal = Extract<Decision, { allow: false }>
 
 const NOT_HTTP_1: Refusal = { allow: false, code: 'invalid_request', reason: 'http_version', route: undefined }
@@ -37,7 +41,16 @@ export function createGuard({ state, keys, openStreams, metrics, clock, log }: G
   const onClose = (exchange: Exchange) => {
     openStreams.done(exchange)
     const { admitted, outcome, reason, startedAt } = exchange
-    metrics.count(admitted.route.name, outcome, reason, performance.now() - startedAt)
+    // How long a tunnel was open says nothing about how fast answers come.
+    metrics.count(admitted.route.name, outcome, reason, exchange.isTunnel ? undefined : performance.now() - startedAt)
+  }
+
+  let staleReportedMs = Number.NEGATIVE_INFINITY
+  const reportStale = (route: Route, nowMs: number) => {
+    metrics.stale(route.name)
+    if (Math.abs(nowMs - staleReportedMs) < STALE_REPORT_MS) return
+    staleReportedMs = nowMs
+    log.warn({ route: route.name }, 'serving without knowing what was revoked')
   }
 
   const refuse = (request: IncomingMessage, response: ServerResponse, refusal: Refusal, startedAt: number) => {
@@ -66,7 +79,7 @@ export function createGuard({ state, keys, openStreams, metrics, clock, log }: G
         refuse(request, response, refusal, startedAt)
         return
       }
-      if (stale) metrics.stale(route.name)
+      if (stale) reportStale(route, nowMs)
       const exchange = new Exchange(request, response, decision, nowMs, onClose)
       openStreams.open(exchange)
       proceed(exchange)

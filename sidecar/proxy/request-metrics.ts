@@ -9,9 +9,9 @@ export interface RequestMetrics {
   /**
    * Counts one request that is over.
    * @param reason why it was not simply served; from a fixed set, never from the request
-   * @param ms how long it took, from the head to the last byte
+   * @param ms how long it took, from the head to the last byte; left out where that means nothing
    */
-  count(route: string, outcome: Outcome, reason: string, ms: number): void
+  count(route: string, outcome: Outcome, reason: string, ms?: number): void
   upstreamError(code: string): void
   /** Served although it could not be known whether the token was revoked. */
   stale(route: string): void
@@ -52,13 +52,23 @@ export function createRequestMetrics(
   )
   gauge(metrics, 'sidecar_open_streams', 'Requests and tunnels that are open.', () => openStreams.size)
   gauge(metrics, 'sidecar_token_cache_size', 'Verified tokens that are remembered.', () => tokenCache().size)
-  gauge(metrics, 'sidecar_token_cache_hits', 'Tokens found verified since the start.', () => tokenCache().hits)
-  gauge(metrics, 'sidecar_token_cache_misses', 'Tokens verified anew since the start.', () => tokenCache().misses)
+  new Counter({
+    name: 'sidecar_token_checks_total',
+    help: 'Tokens looked at, by whether they were found verified (hit) or had to be verified (miss).',
+    labelNames: ['result'],
+    registers: [metrics],
+    collect() {
+      const { hits, misses } = tokenCache()
+      this.reset()
+      this.inc({ result: 'hit' }, hits)
+      this.inc({ result: 'miss' }, misses)
+    },
+  })
 
   return {
     count(route, outcome, reason, ms) {
       requests.add(route, outcome, reason)
-      durations.observe(ms / 1000)
+      if (ms !== undefined) durations.observe(ms / 1000)
     },
     upstreamError: (code) => upstreamErrors.inc({ code }),
     stale: (route) => stale.inc({ route }),

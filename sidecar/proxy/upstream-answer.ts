@@ -36,8 +36,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
    * to send that is not the upstream's fault.
    */
   startTimer(timeoutMs: number): void {
-    const { response, closed, outcome } = this.#exchange
-    if (response.headersSent || closed || outcome !== 'served') return
+    if (this.#exchange.response.headersSent || this.#exchange.isOver) return
     this.#timer = setTimeout(() => this.#exchange.fail('upstream_timeout', 'failed', 'upstream_timeout'), timeoutMs)
   }
 
@@ -47,7 +46,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
     const { request, response } = this.#exchange
-    if (this.#exchange.closed) return
+    if (this.#exchange.isOver) return
     if (status < 200) {
       // 100 was ours to say, and HTTP/1.0 knows none of these (RFC 9110 section 15.2).
       if (status !== 101 && request.httpVersion !== '1.0') response.writeInformation(status, responseHeaders(headers))
@@ -62,8 +61,14 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
   }
 
   onRequestUpgrade(_controller: Controller, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
-    if (this.#exchange.closed || this.#exchange.outcome !== 'served') socket.destroy()
-    else joinTunnel(this.#exchange, socket, headers)
+    const exchange = this.#exchange
+    exchange.detach()
+    if (!exchange.isOver && headers.upgrade?.toLowerCase() === 'websocket') {
+      joinTunnel(exchange, socket, headers)
+      return
+    }
+    socket.destroy()
+    exchange.fail('upstream_failed', 'failed', 'upstream_failed')
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
@@ -88,15 +93,15 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     const exchange = this.#exchange
     exchange.detach()
     // Once the exchange is over, this is only the echo of our own abort.
-    if (exchange.closed || exchange.outcome !== 'served') return
+    if (exchange.isOver) return
     this.#parts.onUpstreamError(upstreamErrorCode(error), error, exchange)
     const problem = upstreamProblem(error)
     exchange.fail(problem, 'failed', problem)
   }
 
   flush(): void {
-    const { response, closed } = this.#exchange
-    if (!this.#bodyBegun && !closed) response.flushHeaders()
+    const { response, isOver } = this.#exchange
+    if (!this.#bodyBegun && !isOver) response.flushHeaders()
   }
 }
 

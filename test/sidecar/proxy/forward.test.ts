@@ -156,6 +156,12 @@ test('failures of the upstream', async (t) => {
     ['no such name', 'http://nobody.invalid', 502, 'upstream_unreachable'],
     ['closes at once', await startBareUpstream(t, (s) => s.on('data', () => s.end())), 502, 'upstream_failed'],
     ['resets', await startBareUpstream(t, (s) => s.on('data', () => s.resetAndDestroy())), 502, 'upstream_failed'],
+    [
+      'no field',
+      await startBareUpstream(t, always('HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n')),
+      502,
+      'upstream_failed',
+    ],
     ['no HTTP', await startBareUpstream(t, always('SSH-2.0-x\r\n')), 502, 'upstream_failed'],
     [
       'two lengths',

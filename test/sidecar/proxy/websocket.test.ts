@@ -134,6 +134,20 @@ test('no service: 502', async (t) => {
   await eventually(() => proxy.openStreams.size === 0)
 })
 
+test('a service that upgrades to something else: 502', async (t) => {
+  const server = createServer()
+  server.on('upgrade', (_request, socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const proxy = await startProxy(t, `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const { socket } = open(t, proxy, proxy.token())
+  const [, response] = await once(socket, 'unexpected-response')
+  t.equal(response.statusCode, 502)
+})
+
 test('a service that does not upgrade is answered for', async (t) => {
   const upstream = await startRawUpstream(t)
   const proxy = await startProxy(t, upstream.url)

@@ -1,0 +1,98 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { type Test, test } from 'tap'
+import { startIssuer } from '../../issuer/main.ts'
+import { createLog } from '../../shared/log.ts'
+import { SettingsError } from '../../shared/settings.ts'
+import { startSidecar } from '../../sidecar/main.ts'
+import { call, claimsOf, login, logout, register, statusThrough } from '../helpers/client.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
+
+const log = createLog('test', 'silent')
+const FEED_TOKEN = randomBytes(16).toString('hex')
+const PORTS = { SIDECAR_PORT: '0', SIDECAR_ADMIN_PORT: '0' }
+
+async function issuerOf(t: Test) {
+  const env = { ISSUER_PORT: '0', DATA_DIR: t.testdir(), FEED_TOKEN, HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
+  const issuer = await startIssuer(env, { log })
+  t.teardown(issuer.close)
+  return issuer
+}
+
+async function sidecarOf(t: Test, env: Record<string, string>) {
+  const sidecar = await startSidecar({ ...PORTS, FEED_TOKEN, DATA_DIR: t.testdirName, ...env }, { log })
+  t.teardown(sidecar.close)
+  return sidecar
+}
+
+test('log in, be served with an identity, log out, be refused', async (t) => {
+  const [issuer, upstream] = await Promise.all([issuerOf(t), startRecordingUpstream(t)])
+  const sidecar = await sidecarOf(t, { ISSUER_URL: issuer.url, UPSTREAM: upstream.url })
+  await sidecar.ready
+  t.equal((await call(`${sidecar.adminUrl}/readyz`)).status, 200)
+  const { access_token: token } = await login(issuer.url, await register(issuer.url))
+  t.equal(await statusThrough(sidecar.url, token, '/orders?page=2'), 200)
+  const [request] = upstream.requests
+  t.equal(request?.target, '/orders?page=2')
+  t.equal(request?.headers['x-user-id'], claimsOf(token).sub)
+  t.equal(request?.headers['x-session-id'], claimsOf(token).sid)
+  t.equal(request?.headers.authorization, undefined)
+  t.match(await logout(issuer.url, token), { status: 200, body: { propagated: true } })
+  await eventually(async () => (await statusThrough(sidecar.url, token)) === 401, { within: 2000 })
+  t.match((await call(`${sidecar.adminUrl}/revocations`)).body, { session: 1, user: 0, key: 0 })
+  const metrics = String((await call(`${sidecar.adminUrl}/metrics`)).body.text)
+  for (const name of ['revocation_feed_age_seconds', 'sidecar_requests_total', 'process_resident_memory_bytes']) {
+    t.match(metrics, name)
+  }
+})
+
+test('until keys and revocations are known it listens, and refuses with 503 what needs them', async (t) => {
+  const upstream = await startRecordingUpstream(t)
+  const routes = join(t.testdir(), 'routes.yaml')
+  await writeFile(routes, 'routes:\n  - path: /open/**\n    access: public\n')
+  const sidecar = await sidecarOf(t, { ISSUER_URL: 'http://127.0.0.1:1', UPSTREAM: upstream.url, ROUTES_FILE: routes })
+  const token = `${['{"alg":"ES256","kid":"k","typ":"at+jwt"}', '{}'].map((part) => Buffer.from(part).toString('base64url')).join('.')}.${Buffer.alloc(64).toString('base64url')}`
+  t.equal(await statusThrough(sidecar.url, token), 503)
+  t.equal(await statusThrough(sidecar.url, token, '/open/a'), 200)
+  const ready = await call<{ checks: { name: string; ok: boolean }[] }>(`${sidecar.adminUrl}/readyz`)
+  t.equal(ready.status, 503)
+  t.same(
+    ready.body.checks.filter(({ ok }) => !ok).map(({ name }) => name),
+    ['keys', 'revocations'],
+  )
+  t.equal((await call(`${sidecar.adminUrl}/livez`)).status, 200)
+  await sidecar.close()
+  await sidecar.ready
+})
+
+test('while it drains it is not ready, still serves, and hears of revocations', async (t) => {
+  const [issuer, upstream] = await Promise.all([issuerOf(t), startRecordingUpstream(t)])
+  const sidecar = await sidecarOf(t, { ISSUER_URL: issuer.url, UPSTREAM: upstream.url, DRAIN_DELAY: '1500ms' })
+  await sidecar.ready
+  const credentials = await register(issuer.url)
+  const [gone, kept] = [await login(issuer.url, credentials), await login(issuer.url, credentials)]
+  const closed = sidecar.close()
+  t.equal((await call(`${sidecar.adminUrl}/readyz`)).status, 503)
+  t.equal(await statusThrough(sidecar.url, gone.access_token), 200)
+  await logout(issuer.url, gone.access_token)
+  await eventually(async () => (await statusThrough(sidecar.url, gone.access_token)) === 401, { within: 1000 })
+  t.equal(await statusThrough(sidecar.url, kept.access_token), 200)
+  await closed
+  await t.rejects(statusThrough(sidecar.url, kept.access_token), { code: 'ECONNREFUSED' })
+})
+
+test('what is wrong is said before anything listens', async (t) => {
+  const start = (env: Record<string, string>) =>
+    startSidecar({ ...PORTS, UPSTREAM: 'http://127.0.0.1:1', ...env }, { log })
+  await t.rejects(start({}), SettingsError, 'no feed')
+  await t.rejects(start({ FEED_TOKEN, ROUTES_FILE: '/nowhere.yaml' }), SettingsError)
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as { port: number }
+  await t.rejects(start({ FEED_TOKEN, SIDECAR_PORT: String(port), DATA_DIR: t.testdir() }), { code: 'EADDRINUSE' })
+})
