@@ -178,7 +178,7 @@ export async function allUnavailable(t: Test, calls: Calls, withinMs: number, wh
         () => undefined,
         (reason: unknown) => reason,
       )
-      t.type(error, StoreUnavailable, `${what}: ${name} is refused as unavailable`)
+      t.type(error, StoreUnavailable, `${what}: ${name} is refused as unavailable, not as ${error}`)
     }),
   )
   const took = performance.now() - begin

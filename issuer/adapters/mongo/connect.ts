@@ -97,8 +97,12 @@ export function isDuplicateKey(error: unknown): error is MongoServerError {
 
 const CLOSED = [MongoNotConnectedError, MongoTopologyClosedError, MongoServerClosedError, MongoClientClosedError]
 
-/** Whatever the driver throws but a duplicate key or a wrong call: an unknown server error is safest as a 503. */
+/**
+ * Whatever the driver throws but a duplicate key or a wrong call: an unknown server error is safest as a 503. Now and
+ * then a socket's own error comes through as it is (EPIPE, when the server ends while a command is being written).
+ */
 function meansUnavailable(error: unknown): boolean {
+  if (/^E(?!RR_)[A-Z]+$/.test(String((error as NodeJS.ErrnoException | undefined)?.code))) return true
   if (!(error instanceof MongoError) || isDuplicateKey(error) || error instanceof MongoParseError) return false
   return !(error instanceof MongoAPIError) || CLOSED.some((kind) => error instanceof kind)
 }

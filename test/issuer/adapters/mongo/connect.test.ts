@@ -35,6 +35,7 @@ test('which errors of the driver mean that MongoDB is not available', async (t) 
   const unavailable = [
     new MongoNetworkError('read ECONNRESET'),
     new MongoNotConnectedError('client must be connected'),
+    Object.assign(new Error('This socket has been ended by the other party'), { code: 'EPIPE' }),
     server(10107, 'not primary'),
     server(13435, 'not primary and secondaryOk=false'),
     server(11600, 'interrupted at shutdown'),
