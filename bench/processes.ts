@@ -24,8 +24,10 @@ export interface Bench {
   program(name: string, env?: Record<string, string>): Promise<Party>
   /** Starts a role of the command line; it listens, but may not be ready. */
   role(role: 'issuer' | 'sidecar', env: Record<string, string>, nodeArgs?: string[]): Promise<Party>
-  /** Runs a program of bench/programs to its end. @returns what it printed */
-  run(name: string, args: string[], started?: (pid: number) => void): Promise<string>
+  /** Runs a program of bench/programs to its end, within 60 s unless told otherwise (ms). @returns what it printed */
+  run(name: string, args: string[], started?: (pid: number) => void, within?: number): Promise<string>
+  /** Has something of its own ended when the benchmark ends, however that is. */
+  onEnd(end: () => Promise<void>): void
 }
 
 /**
@@ -61,10 +63,11 @@ export async function withBench(body: (bench: Bench) => Promise<void>): Promise<
         const { url, adminUrl = url } = JSON.parse(line) as { url: string; adminUrl?: string }
         return { process, pid: process.pid, url, adminUrl }
       },
-      async run(name, args, started) {
+      onEnd: teardown,
+      async run(name, args, started, within = 60_000) {
         const process = start(`bench/programs/${name}.ts`, { args })
         started?.(process.pid)
-        const { code } = await process.waitForExit(60_000)
+        const { code } = await process.waitForExit(within)
         if (code !== 0) throw new Error(`${name} ended with ${code}: ${process.stderr()}`)
         return process.stdout()
       },

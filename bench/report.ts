@@ -16,4 +16,19 @@ export function say(line = ''): void {
   process.stdout.write(`${line}\n`)
 }
 
-export const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0)
+/** `-` where it is not known. */
+export const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '-' : (bytes / 1e6).toFixed(0))
+
+/** How long requests of one kind took: milliseconds. */
+export interface Latency {
+  count: number
+  p50: number
+  p95: number
+  p99: number
+}
+
+export function latencyOf(ms: readonly number[]): Latency {
+  const sorted = Float64Array.from(ms).sort()
+  const percentile = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+  return { count: ms.length, p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99) }
+}

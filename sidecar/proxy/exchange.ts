@@ -33,7 +33,6 @@ export class Exchange implements OpenStream {
   #endTunnel: ((reason: EndReason) => void) | undefined
   #closed = false
   readonly #onClose: (exchange: Exchange) => void
-  readonly #closing: () => void
 
   /**
    * @param openedMs when it was decided: milliseconds since the epoch
@@ -52,10 +51,7 @@ export class Exchange implements OpenStream {
     this.openedMs = openedMs
     this.startedAt = performance.now()
     this.#onClose = onClose
-    this.#closing = () => this.close()
-    response.once('close', this.#closing)
-    // The answer to a pipelined request gets the socket only when those before it are out; until then it hears of no end.
-    if (response.socket === null) request.socket.setMaxListeners(0).once('close', this.#closing)
+    response.once('close', () => this.close())
   }
 
   get identity(): Identity | undefined {
@@ -115,7 +111,6 @@ export class Exchange implements OpenStream {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.request.socket.off('close', this.#closing)
     if (!this.#endTunnel && !this.response.writableFinished && this.outcome === 'served') {
       this.outcome = 'ended'
       this.reason = 'client_gone'

@@ -4,11 +4,12 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
 import { SettingsError } from '../../shared/settings.ts'
 import { startSidecar } from '../../sidecar/main.ts'
-import { call, claimsOf, login, logout, register, statusThrough } from '../helpers/client.ts'
+import { call, claimsOf, login, logout, refresh, register, statusThrough } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 
@@ -48,6 +49,32 @@ test('log in, be served with an identity, log out, be refused', async (t) => {
   for (const name of ['revocation_feed_age_seconds', 'sidecar_requests_total', 'process_resident_memory_bytes']) {
     t.match(metrics, name)
   }
+})
+
+test('what is open when a session is logged out is ended, and nothing else', async (t) => {
+  const issuer = await issuerOf(t)
+  const wss = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await once(wss, 'listening')
+  t.teardown(() => wss.close())
+  const upstream = `http://127.0.0.1:${(wss.address() as { port: number }).port}`
+  const sidecar = await sidecarOf(t, { ISSUER_URL: issuer.url, UPSTREAM: upstream })
+  await sidecar.ready
+  const credentials = await register(issuer.url)
+  const open = async () => {
+    const tokens = await login(issuer.url, credentials)
+    const socket = new WebSocket(sidecar.url.replace('http', 'ws'), {
+      headers: { authorization: `Bearer ${tokens.access_token}` },
+    })
+    t.teardown(() => socket.terminate())
+    await once(socket, 'open')
+    return { socket, tokens }
+  }
+  const [gone, kept] = [await open(), await open()]
+  t.equal((await refresh(issuer.url, kept.tokens.refresh_token)).status, 200)
+  const closed = once(gone.socket, 'close')
+  await logout(issuer.url, gone.tokens.access_token)
+  t.equal((await closed)[0], 4401)
+  t.equal(kept.socket.readyState, WebSocket.OPEN, 'a refresh does not touch it')
 })
 
 test('until keys and revocations are known it listens, and refuses with 503 what needs them', async (t) => {

@@ -1,10 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { type OutboxParts, publishRound, startOutbox } from '../../../issuer/adapters/outbox.ts'
-import { openSqliteStore } from '../../../issuer/adapters/sqlite/store.ts'
 import type { Ledger, OutgoingEvent, Publisher } from '../../../issuer/domain/ports.ts'
 import { type Revocation, revocationId } from '../../../shared/revocation.ts'
 import { peekSecurityEvent, type SecurityEvent } from '../../../shared/security-event.ts'
@@ -20,6 +16,7 @@ import {
   signer,
   signingKey,
 } from '../../helpers/revocations.ts'
+import { ADAPTERS } from '../../helpers/stores.ts'
 
 const key = signingKey()
 
@@ -142,21 +139,17 @@ test("wrong variant: an entry marked before the broker's acknowledgement", async
   t.notOk(ledger.entries[1]!.published, 'and not at all when there is none')
 })
 
-test('wrong variant: an issuer that looks at its own entries only', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-outbox-'))
-  const open = () => openSqliteStore(folder, { now: () => Date.now() }, (error) => t.fail(String(error)))
-  const [a, b] = [open(), open()]
-  t.teardown(async () => {
-    await a.close()
-    await b.close()
-    rmSync(folder, { recursive: true })
+for (const { name, skip, place } of ADAPTERS) {
+  test(`wrong variant: an issuer that looks at its own entries only (${name})`, { skip }, async (t) => {
+    const { open } = await place(t)
+    const [a, b] = [await open(), await open()]
+    await a.ledger.record([entry(session('recorded by a'))])
+    const { publisher, parts } = setUp()
+    t.equal(await publishRound({ ...parts, ledger: b.ledger, instance: 'b' }), 1)
+    t.same(kinds(publisher.log), ['revocation', 'heartbeat'])
+    t.same(await a.ledger.unpublished('a', 10), [], 'and it is marked for all')
   })
-  await a.ports.ledger.record([entry(session('recorded by a'))])
-  const { publisher, parts } = setUp()
-  t.equal(await publishRound({ ...parts, ledger: b.ports.ledger, instance: 'b' }), 1)
-  t.same(kinds(publisher.log), ['revocation', 'heartbeat'])
-  t.same(await a.ports.ledger.unpublished('a', 10), [], 'and it is marked for all')
-})
+}
 
 test('an issuer that cannot publish claims nothing; one that can publishes its entries', async (t) => {
   const ledger = memoryLedger()
