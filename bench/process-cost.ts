@@ -6,6 +6,8 @@ export interface Cost {
   /** User and system time of all its threads: seconds, to 10 ms. */
   cpuS: number
   residentBytes: number
+  /** What of it is this process's alone: not the program file and libraries, which processes share. Linux only. */
+  privateBytes: number | undefined
 }
 
 /** The unit of /proc/PID/stat, the same on every Linux (USER_HZ). */
@@ -21,8 +23,13 @@ function fromProc(pid: number): Cost {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
     .split(' ')
-  const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
-  return { cpuS: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND, residentBytes: Number(kilobytes) * 1024 }
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024
+  return {
+    cpuS: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+    residentBytes: bytes('VmRSS'),
+    privateBytes: bytes('RssAnon'),
+  }
 }
 
 function fromPs(pid: number): Cost {
@@ -30,5 +37,5 @@ function fromPs(pid: number): Cost {
     .trim()
     .split(/\s+/)
   const cpuS = time.split(':').reduce((seconds, part) => seconds * 60 + Number(part), 0)
-  return { cpuS, residentBytes: Number(kilobytes) * 1024 }
+  return { cpuS, residentBytes: Number(kilobytes) * 1024, privateBytes: undefined }
 }
