@@ -60,7 +60,7 @@ test('Kafka stopped during 200 logouts and started again: every revocation arriv
     await eventually(async () => (await statusThrough(sidecar.url, bystander.access_token)) === 200, { within: 20_000 })
   }
   t.comment(
-    `all ${LOGOUTS} refused on both sidecars ${Math.round(performance.now() - started)} ms after the broker was back`,
+    `measured: all ${LOGOUTS} refused on both sidecars ${Math.round(performance.now() - started)} ms after the broker was back`,
   )
 
   const events = await readTopic(kafka.url, env.KAFKA_TOPIC!, env.ISSUER_URL!)
@@ -70,5 +70,5 @@ test('Kafka stopped during 200 logouts and started again: every revocation arriv
     published.set(event.revocation.sid, (published.get(event.revocation.sid) ?? 0) + 1)
   }
   t.same([...published.keys()].sort(), sessions.map(({ sid }) => sid).sort(), 'each is in the topic, and nothing else')
-  t.comment(`${[...published.values()].filter((times) => times > 1).length} of them more than once, which harms nobody`)
+  t.comment(`measured: ${[...published.values()].filter((times) => times > 1).length} of them more than once, which harms nobody`)
 })

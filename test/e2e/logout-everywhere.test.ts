@@ -47,7 +47,7 @@ test('log in, be served, log out, be refused everywhere: 2 issuers, 3 sidecars, 
   timesMs.sort((a, b) => a - b)
   const quantile = (q: number) => timesMs[Math.min(timesMs.length - 1, Math.floor(q * timesMs.length))]!.toFixed(1)
   t.comment(
-    `time from logout's answer to refusal, ${timesMs.length} samples, one request's round trip included: ` +
+    `measured: time from logout's answer to refusal, ${timesMs.length} samples, one request's round trip included: ` +
       `p50 ${quantile(0.5)} ms, p90 ${quantile(0.9)} ms, p99 ${quantile(0.99)} ms, max ${quantile(1)} ms`,
   )
 })

@@ -85,3 +85,21 @@ test('a run, read line by line', async (t) => {
     'test/good.test.ts > later',
   ])
 })
+
+test('figures that a test has measured are shown even when all is well', async (t) => {
+  const lines: string[] = []
+  const reader = createTapReader((line) => lines.push(line))
+  const output = [
+    '# Subtest: test/good.test.ts',
+    '    # Subtest: one',
+    '        # measured: p50 2 ms',
+    '        # something else',
+    '        ok 1 - fine',
+    '        1..1',
+    '    ok 1 - one # time=9ms',
+    '    1..1',
+    'ok 1 - test/good.test.ts # time=17ms',
+  ]
+  for (const line of output) reader.line(line)
+  t.same(lines, ['✓ test/good.test.ts  17ms', '    measured: p50 2 ms'])
+})

@@ -16,7 +16,7 @@ export interface TapReader {
 
 /**
  * Reads the TAP of a whole run, where each test file is a top-level subtest. Prints a line for each file with its time
- * and, for a failed one, its failures with their diagnostics and whatever else the file printed.
+ * and figures and, for a failed one, its failures with their diagnostics and whatever else the file printed.
  */
 export function createTapReader(print: (line: string) => void): TapReader {
   let file = newFile(true)
@@ -32,6 +32,7 @@ export function createTapReader(print: (line: string) => void): TapReader {
         const [, not, name, time = '?'] = top
         print(`${not ? '✗' : '✓'} ${name}  ${time}`)
         if (not) for (const line of file.report) print(`    ${line}`)
+        for (const figure of file.measured) print(`    ${figure}`)
         for (const test of file.skipped) {
           skipped.push(`${name} > ${test}`)
           print(`  - skipped: ${test}`)
@@ -48,6 +49,8 @@ export function createTapReader(print: (line: string) => void): TapReader {
 interface File {
   report: string[]
   skipped: string[]
+  /** Comments of the form `measured: …`: figures worth reading even when all is well. */
+  measured: string[]
   /** The subtests we are in, outermost first. */
   path: { indent: number; name: string; failures: number }[]
   /** Whether the diagnostics that may follow the last result are worth showing. */
@@ -60,6 +63,7 @@ interface File {
 const newFile = (closed: boolean): File => ({
   report: [],
   skipped: [],
+  measured: [],
   path: [],
   wantDiagnostics: false,
   inDiagnostics: false,
@@ -75,6 +79,7 @@ function readInFile(file: File, line: string): void {
     file.inDiagnostics = text !== '...'
     if (file.wantDiagnostics && file.inDiagnostics) file.report.push(line)
   } else if (text === '---') file.inDiagnostics = true
+  else if (text.startsWith('# measured: ')) file.measured.push(text.slice(2))
   else if (text.startsWith('# Subtest: ')) {
     file.path.push({ indent, name: text.slice('# Subtest: '.length), failures: 0 })
   } else if (resultLine.test(text)) readResult(file, text, indent)
