@@ -62,14 +62,15 @@ await withBench(async (bench) => {
     'ready ms, cold cache',
     'idle CPU ms/s',
     'idle MB',
+    'private MB',
   ]
   say(`\n${table([head, ...[issuer, ...sidecars].map(({ name }, i) => [name, ...startRows[i]!, ...idleRows[i]!])])}`)
   say(
     `\nready: from the spawn to /readyz 200, the median of ${STARTS} starts; listening: from the spawn until its ports ` +
       `are open (of this, Node by itself takes ${node.toFixed(0)} ms from the spawn to the end of an empty program); ` +
       'then ready: from there until keys and revocations are known; cold cache: the first start ever, which strips the ' +
-      `types of every file; idle CPU: user and system time; MB: resident; private: of it ' +
-      'that which is not shared with other Node processes (the program itself is). Load average ${loadavg()[0]!.toFixed(2)}`,
+      'types of every file; idle CPU: user and system time; MB: resident; private: of it what is not shared with other ' +
+      `Node processes, as the program itself is. Load average ${loadavg()[0]!.toFixed(2)}`,
   )
 })
 

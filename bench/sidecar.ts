@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { issueTokens } from './issued-tokens.ts'
+import { obtainTokens, recordLogouts } from './issued-tokens.ts'
 import { describeMachine, pin } from './machine.ts'
 import { type Bench, type Party, untilReady, withBench } from './processes.ts'
 import type { Load, Measurement } from './programs/load.ts'
@@ -29,7 +29,8 @@ const WARM_UP_S = 2
 const SINGLE = { connections: 1, warmUpS: 0.2, durationS: 0.8 }
 const TOKENS = 2000
 const REVOKED = 10_000
-const TOKEN_LIFETIME_S = 600
+/** Longer than the benchmark takes: seconds. */
+const REVOKED_FOR_S = 600
 /** A measurement counts when other programs used no more of the machine meanwhile: cores. */
 const QUIET_CORES = 0.1
 /** How long the last measurement and the end take: seconds. */
@@ -81,23 +82,19 @@ await withBench(async (bench) => {
 })
 
 async function startAll(bench: Bench) {
-  const masterKey = randomBytes(32).toString('hex')
-  const feedToken = randomBytes(32).toString('hex')
-  const issuerUrl = 'http://issuer.example'
   const folder = bench.folder()
-  const tokens = await issueTokens(
-    { folder, masterKey, issuer: issuerUrl, lifetimeS: TOKEN_LIFETIME_S },
-    TOKENS,
-    REVOKED,
-  )
+  await recordLogouts(folder, REVOKED, REVOKED_FOR_S)
+  const shared = { ISSUER_URL: 'http://issuer.example', FEED_TOKEN: randomBytes(32).toString('hex') }
+  const [upstream, issuer] = await Promise.all([
+    bench.program('upstream'),
+    bench.role('issuer', { ...shared, ISSUER_PORT: '0', DATA_DIR: folder }),
+  ])
+  await untilReady(issuer)
+  say(`getting ${TOKENS} access tokens from the issuer`)
+  const tokens = await obtainTokens(issuer.url, TOKENS)
   const tokensFile = join(folder, 'tokens.json')
   writeFileSync(tokensFile, JSON.stringify(tokens), { mode: 0o600 })
 
-  const shared = { ISSUER_URL: issuerUrl, FEED_TOKEN: feedToken }
-  const [upstream, issuer] = await Promise.all([
-    bench.program('upstream'),
-    bench.role('issuer', { ...shared, ISSUER_PORT: '0', DATA_DIR: folder, MASTER_KEY: masterKey }),
-  ])
   const sidecarSettings = {
     ...shared,
     ISSUER_INTERNAL_URL: issuer.url,
@@ -224,6 +221,9 @@ function report(results: (Summary & { name: string })[]): void {
     ['quiet of', (r) => `${r.quiet} of ${r.quiet + r.disturbed}`],
   ]
   say(`\n${table([columns.map(([head]) => head), ...results.map((r) => columns.map(([, cell]) => cell(r)))])}`)
+  if (results.some(({ quiet }) => quiet === 0)) {
+    say('\nnot comparable: other programs disturbed every measurement of a row; run it again on a quiet machine')
+  }
   say(
     '\n:direct, :plain  times the figure before it of that row; alone: one request at a time, without load; CPU: user and ' +
       "system time of the row's own process; service: the same of the service behind it; core busy: how much of its core " +
@@ -234,7 +234,11 @@ function report(results: (Summary & { name: string })[]): void {
 /** Whether the tokens were found verified, as the sidecar itself counts it. */
 async function tokenCache({ adminUrl }: Party): Promise<string> {
   const text = await (await fetch(`${adminUrl}/metrics`)).text()
-  const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
-  const [hits, misses] = [value('sidecar_token_cache_hits'), value('sidecar_token_cache_misses')]
+  const checks = (result: string) => {
+    const count = new RegExp(`^sidecar_token_checks_total\\{result="${result}"\\} (\\d+)$`, 'm').exec(text)?.[1]
+    if (count === undefined) throw new Error(`${adminUrl}/metrics has no count of token checks`)
+    return Number(count)
+  }
+  const [hits, misses] = [checks('hit'), checks('miss')]
   return `\ntokens: ${misses} verified anew, ${hits} found in the cache (${((100 * hits) / (hits + misses)).toFixed(2)} %)`
 }

@@ -4,6 +4,7 @@ import type { Decision, Identity } from '../domain/decide.ts'
 import { deny } from './denials.ts'
 import type { EndReason, OpenStream } from './open-streams.ts'
 import type { Outcome } from './request-metrics.ts'
+import type { Linked } from './young-streams.ts'
 
 export type Admitted = Extract<Decision, { allow: true }>
 
@@ -27,6 +28,9 @@ export class Exchange implements OpenStream {
   readonly openedMs: number
   /** For the duration: milliseconds of the monotonic clock. */
   readonly startedAt: number
+  previousYoung: Linked | undefined = undefined
+  nextYoung: Linked | undefined = undefined
+  isYoung = false
   outcome: Outcome = 'served'
   reason = ''
   #upstream: Abortable | undefined

@@ -2,12 +2,13 @@ import type { AccessClaims } from '../../shared/access-token.ts'
 import { refusedFrom } from '../../shared/access-token.ts'
 import type { Revocation } from '../../shared/revocation.ts'
 import type { Identity } from '../domain/decide.ts'
+import { createYoungStreams, type Linked } from './young-streams.ts'
 
 /** Why a connection is ended before its time. */
 export type EndReason = 'revoked' | 'expired' | 'draining'
 
 /** A request that is being answered, or a tunnel: whatever a token has opened. */
-export interface OpenStream {
+export interface OpenStream extends Linked {
   /** `undefined`: nobody's, so no revocation concerns it. */
   readonly identity: Identity | undefined
   /** When it was let in: milliseconds since the epoch. */
@@ -29,7 +30,7 @@ export interface OpenStreams {
 
 /**
  * A stream enters the indexes when it is this old: milliseconds. Nearly every request is answered before, so what it
- * pays is one insertion into a set; a revocation has to look through the young ones, which are few.
+ * pays is one insertion into a list; a revocation has to look through the young ones, which are few.
  */
 export const SETTLE_MS = 1000
 
@@ -37,12 +38,12 @@ export const SETTLE_MS = 1000
 const BATCH = 250
 
 export function createOpenStreams(): OpenStreams {
-  const young = new Set<OpenStream>()
+  const young = createYoungStreams<OpenStream>()
   const settled = new Set<OpenStream>()
   const bySession = createIndex((claims) => claims.sid)
   const byUser = createIndex((claims) => claims.sub)
 
-  const isOpen = (stream: OpenStream) => young.has(stream) || settled.has(stream)
+  const isOpen = (stream: OpenStream) => stream.isYoung || settled.has(stream)
 
   const endEach = (streams: OpenStream[], reason: EndReason) => {
     for (const stream of streams.splice(0, BATCH)) if (isOpen(stream)) stream.end(reason)
@@ -79,7 +80,7 @@ export function createOpenStreams(): OpenStreams {
     },
     sweep(nowMs) {
       for (const stream of young) {
-        // A set keeps the order of insertion; a clock that was set back must not keep a stream young for ever.
+        // They stand in the order in which they came; a clock that was set back must not keep a stream young for ever.
         if (stream.openedMs > nowMs - SETTLE_MS && stream.openedMs <= nowMs) break
         settle(stream)
       }
