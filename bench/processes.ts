@@ -26,6 +26,8 @@ export interface Bench {
   role(role: 'issuer' | 'sidecar', env: Record<string, string>, nodeArgs?: string[]): Promise<Party>
   /** Runs a program of bench/programs to its end, within 60 s unless told otherwise (ms). @returns what it printed */
   run(name: string, args: string[], started?: (pid: number) => void, within?: number): Promise<string>
+  /** Starts a program of bench/programs that is told what to do in JSON. */
+  start(name: string, told: object): NodeProcess
   /** Has something of its own ended when the benchmark ends, however that is. */
   onEnd(end: () => Promise<void>): void
 }
@@ -63,6 +65,7 @@ export async function withBench(body: (bench: Bench) => Promise<void>): Promise<
         const { url, adminUrl = url } = JSON.parse(line) as { url: string; adminUrl?: string }
         return { process, pid: process.pid, url, adminUrl }
       },
+      start: (name, told) => start(`bench/programs/${name}.ts`, { args: [JSON.stringify(told)] }),
       onEnd: teardown,
       async run(name, args, started, within = 60_000) {
         const process = start(`bench/programs/${name}.ts`, { args })

@@ -26,5 +26,7 @@ export function describeFailure(error: unknown): string[] {
   if (path !== undefined && code !== undefined) {
     return [`${path} cannot be used (${code}): DATA_DIR has to name a folder this user can write to`]
   }
-  return [message || String(error)]
+  const { cause } = error as Error
+  const why = cause instanceof Error && cause.message !== '' ? `: ${cause.message}` : ''
+  return [`${message || String(error)}${why}`]
 }

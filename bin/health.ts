@@ -1,3 +1,9 @@
+import { get as getPlain } from 'node:http'
+import { get as getTls } from 'node:https'
+import { text } from 'node:stream/consumers'
+
+const DEADLINE_MS = 3000
+
 /**
  * Asks `/readyz` of an instance on this machine.
  * @param url by default the sidecar's admin port if `SIDECAR_ADMIN_PORT` or `UPSTREAM` is set, else the issuer's port
@@ -6,11 +12,23 @@
 export async function checkHealth(env: NodeJS.ProcessEnv, url?: string): Promise<void> {
   const isSidecar = env.SIDECAR_ADMIN_PORT !== undefined || env.UPSTREAM !== undefined
   const port = isSidecar ? env.SIDECAR_ADMIN_PORT || '8081' : env.ISSUER_PORT || '4000'
-  const address = url ?? `http://127.0.0.1:${port}/readyz`
-  const response = await fetch(address, { signal: AbortSignal.timeout(3000) }).catch((error) => {
-    throw new Error(`${address} does not answer (${error.cause?.code ?? error.name})`)
+  const scheme = !isSidecar && env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
+  const address = url ?? `${scheme}://127.0.0.1:${port}/readyz`
+  // The issuer's certificate is for its public name, and nothing that is asked here is secret.
+  const { ok, body } = await ask(address, url === undefined).catch((error) => {
+    throw new Error(`${address} does not answer (${error.code ?? error.name})`)
   })
-  const body = await response.text()
-  if (!response.ok) throw new Error(`${address} is not ready: ${body.slice(0, 1000)}`)
+  if (!ok) throw new Error(`${address} is not ready: ${body.slice(0, 1000)}`)
   process.stdout.write(`${body}\n`)
+}
+
+async function ask(address: string, anyCertificate: boolean): Promise<{ ok: boolean; body: string }> {
+  const get = address.startsWith('https:') ? getTls : getPlain
+  const options = { signal: AbortSignal.timeout(DEADLINE_MS), rejectUnauthorized: !anyCertificate }
+  return new Promise((resolve, reject) => {
+    const request = get(address, options, (response) => {
+      text(response).then((body) => resolve({ ok: response.statusCode === 200, body }), reject)
+    })
+    request.once('error', reject)
+  })
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import { describeFailure } from './failure.ts'
+import type { CreateOptions, ListOptions } from './users.ts'
+import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
 
 // Stripping the types of a hundred files costs 200 ms and 40 MB at every start; the cache takes that away. It belongs
 // to the data unless the environment names another place (the image does).
@@ -49,6 +51,140 @@ program
   .argument('[url]', 'address of /readyz; by default the admin port of a sidecar or the port of an issuer')
   .description('asks a running instance whether it is ready; exit code 0 when it is (for HEALTHCHECK)')
   .action(run(async (url?: string) => (await import('./health.ts')).checkHealth(process.env, url)))
+
+program
+  .command('migrate')
+  .description('brings tables and indexes up to date, as every issuer does at its start; any number may at once')
+  .action(run(async () => (await import('./migrate.ts')).migrate(process.env)))
+
+const clients = program.command('clients').description('services that get tokens of their own (client_credentials)')
+
+clients
+  .command('create')
+  .argument('<name>', 'what people call it')
+  .option('-p, --permission <permission...>', 'what its tokens may have in their scope', [])
+  .description('creates one and prints its secret, which nobody sees again')
+  .action(
+    run(async (name: string, { permission }: { permission: string[] }) =>
+      (await import('./clients.ts')).createClient(process.env, name, permission),
+    ),
+  )
+
+clients
+  .command('list')
+  .description('prints them, a line of JSON each')
+  .action(run(async () => (await import('./clients.ts')).listClients(process.env)))
+
+clients
+  .command('rotate-secret')
+  .argument('<client-id>')
+  .option('--overlap <duration>', 'how long the secret before still holds; 0s ends it and the tokens it got', '24h')
+  .description('gives it a new secret')
+  .action(
+    run(async (id: string, { overlap }: { overlap: string }) =>
+      (await import('./clients.ts')).rotateClientSecret(process.env, id, overlap),
+    ),
+  )
+
+clients
+  .command('delete')
+  .argument('<client-id>')
+  .description('deletes it and ends its tokens')
+  .action(run(async (id: string) => (await import('./clients.ts')).deleteClient(process.env, id)))
+
+const users = program.command('users').description('users: create, list, show, give roles, deactivate, log out')
+const WHO = 'id, e-mail address or user name'
+
+users
+  .command('create')
+  .requiredOption('--email <address>', 'e-mail address')
+  .option('--username <name>', 'user name')
+  .option('-r, --role <role...>', 'roles beside the one that everybody has')
+  .option('--superuser', 'may do everything; the address is taken for verified')
+  .option('--verified', 'take the address for verified')
+  .option('--password-file <path>', 'where the password is; else from standard input, or asked for')
+  .description('creates one; so the first superuser comes to be')
+  .action(run(async (options: CreateOptions) => (await import('./users.ts')).createUser(process.env, options)))
+
+users
+  .command('list')
+  .option('--email <prefix>', 'whose address begins with this')
+  .option('--username <prefix>', 'whose user name begins with this')
+  .option('--role <role>', 'who have this role')
+  .option('--tier <tier>', 'who are in this tier')
+  .option('--inactive', 'who are deactivated')
+  .description('prints them, a line of JSON each')
+  .action(run(async (options: ListOptions) => (await import('./users.ts')).listUsers(process.env, options)))
+
+users
+  .command('show')
+  .argument('<user>', WHO)
+  .description('prints one')
+  .action(run(async (name: string) => (await import('./users.ts')).showUser(process.env, name)))
+
+users
+  .command('set-roles')
+  .argument('<user>', WHO)
+  .argument('<role...>', 'the roles from now on')
+  .description('gives these roles and no others; a role that is taken away ends every session')
+  .action(run(async (name: string, roles: string[]) => (await import('./users.ts')).setRoles(process.env, name, roles)))
+
+users
+  .command('deactivate')
+  .argument('<user>', WHO)
+  .description('ends every session and lets them log in no more')
+  .action(run(async (name: string) => (await import('./users.ts')).deactivateUser(process.env, name)))
+
+users
+  .command('logout')
+  .argument('<user>', WHO)
+  .description('ends every session, at every service')
+  .action(run(async (name: string) => (await import('./users.ts')).logoutUser(process.env, name)))
+
+users
+  .command('import')
+  .argument('<file>', 'CSV with a header, or a line of JSON each: email, password_hash (Argon2, bcrypt, PBKDF2), …')
+  .option('--format <csv|jsonl>', 'by default as the name of the file ends')
+  .option('--report <file>', 'where refused lines are told; by default FILE.refused.jsonl')
+  .option('--max-refused <count>', 'stop after more refused lines than this', '100000')
+  .option('--superusers', 'let lines make superusers')
+  .description('imports users; goes on where it was interrupted; exit code 2 when lines were refused')
+  .action(
+    run(async (file: string, options: ImportUsersOptions) =>
+      (await import('./users-import.ts')).importUsersFrom(process.env, file, options),
+    ),
+  )
+
+users
+  .command('export')
+  .argument('<file>', 'where to; readable by you alone')
+  .option('--with-password-hashes', 'also what passwords can be guessed from')
+  .option('--force', 'replace the file')
+  .description('writes all users, a line of JSON each, as import reads them')
+  .action(
+    run(async (file: string, options: ExportUsersOptions) =>
+      (await import('./users-import.ts')).exportUsersTo(process.env, file, options),
+    ),
+  )
+
+const keys = program.command('keys').description('signing keys: list, rotate, revoke; without restarting an issuer')
+
+keys
+  .command('list')
+  .description('prints them, a line of JSON each')
+  .action(run(async () => (await import('./keys.ts')).listKeys(process.env)))
+
+keys
+  .command('rotate')
+  .option('--now', 'at once, without waiting until every verifier can know the key')
+  .description('lets the next key take over, and prints when')
+  .action(run(async ({ now = false }: { now?: boolean }) => (await import('./keys.ts')).rotateKeys(process.env, now)))
+
+keys
+  .command('revoke')
+  .argument('<kid>', 'the id of a key')
+  .description('declares it compromised: nothing it signed is believed any more, anywhere')
+  .action(run(async (kid: string) => (await import('./keys.ts')).revokeKey(process.env, kid)))
 
 await program.parseAsync()
 

@@ -1,24 +1,34 @@
 import { randomUUID } from 'node:crypto'
+import type { Server as HttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { type Clock, systemClock } from '../shared/clock.ts'
-import { createLifecycle, type Lifecycle, pause } from '../shared/lifecycle.ts'
+import { kafkaSecurity } from '../shared/kafka-settings.ts'
+import { createLifecycle, type Lifecycle } from '../shared/lifecycle.ts'
 import { createLog, type Log } from '../shared/log.ts'
 import { addProcessMetrics, createMetrics, type Metrics } from '../shared/metrics.ts'
 import type { Check } from '../shared/operations.ts'
-import { type SecurityEvent, signSecurityEvent } from '../shared/security-event.ts'
-import { createAudit } from './adapters/audit.ts'
+import { withLocalFallback } from './adapters/counts-fallback.ts'
 import { createEventStream, type EventStream } from './adapters/event-stream.ts'
-import { createHashingLane } from './adapters/hashing-lane.ts'
+import { checkKeyFileMode } from './adapters/key-file-mode.ts'
+import { startKeyUpkeep } from './adapters/key-upkeep.ts'
+import { createLedgerDigest } from './adapters/ledger-digest.ts'
 import { readOrCreateMasterKey } from './adapters/master-key-file.ts'
-import { startOutbox } from './adapters/outbox.ts'
-import { ensureSigningKey } from './domain/ensure-signing-key.ts'
-import { createKeySealing } from './domain/key-sealing.ts'
-import { createKeySet, type KeySet } from './domain/key-set.ts'
-import type { Publisher, SigningKeys } from './domain/ports.ts'
+import { createMemoryCounts } from './adapters/memory/counts.ts'
+import { liveEvents, startOutbox } from './adapters/outbox.ts'
+import { createReplay } from './adapters/replay.ts'
+import { startAudit } from './audit.ts'
+import type { KeySet } from './domain/key-set.ts'
+import type { Publisher } from './domain/ports.ts'
 import { refreshTokenKeys } from './domain/refresh-token.ts'
+import { createEnterRevokedKeys } from './domain/revoke-key.ts'
+import { createSignEvent } from './domain/sign-event.ts'
+import { createHasher } from './hashing.ts'
+import { openCertificate } from './https.ts'
+import { type KeyParts, keyRules, type OpenedKeys, openKeys } from './keys.ts'
+import { startMailer } from './mail.ts'
 import { createServer } from './server.ts'
 import { type IssuerSettings, readIssuerSettings } from './settings.ts'
-import { openStores } from './stores.ts'
+import { openStores, type Stores } from './stores.ts'
 
 export interface RunningIssuer {
   /** Where it listens. */
@@ -29,8 +39,6 @@ export interface RunningIssuer {
 
 // What other issuers add to the ledger reaches the streams of this one within this time: milliseconds.
 const TAIL_MS = 200
-// Well below the time for which a new key is published before it signs: milliseconds.
-const KEY_RELOAD_MS = 30_000
 // An issuer works without Kafka; only right after the start it waits for it before it calls itself ready: milliseconds.
 const KAFKA_GRACE_MS = 10_000
 
@@ -45,6 +53,7 @@ export async function startIssuer(
 ): Promise<RunningIssuer> {
   const settings = readIssuerSettings(await withFreePort(env))
   const log = options.log ?? createLog('issuer', settings.LOG_LEVEL)
+  checkKeyFileMode(env.SIGNING_KEY_FILE, log)
   const lifecycle = createLifecycle(log, settings.SHUTDOWN_DEADLINE)
   // A store that is down is waited for; whoever starts this may not want to wait any longer.
   const giveUp = () => void lifecycle.close()
@@ -69,13 +78,14 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
 
   const stores = await openStores(settings, clock, log, lifecycle)
   const masterKeys = settings.MASTER_KEY ?? [readOrCreateMasterKey(settings.DATA_DIR)]
-  const keySet = await startKeySet(settings, stores.signingKeys, masterKeys, clock, log, lifecycle)
-  const sign = (event: SecurityEvent) =>
-    signSecurityEvent(keySet.current(), event, {
-      issuer: settings.ISSUER_URL,
-      audience: settings.AUDIENCE,
-      nowMs: clock.now(),
-    })
+  const audit = await startAudit(settings, { instance, log, metrics, lifecycle })
+  const { keySet, sealing } = await startKeys(
+    settings,
+    { ...stores, masterKeys, clock, audit, log },
+    metrics,
+    lifecycle,
+  )
+  const sign = createSignEvent({ keySet, clock }, { issuer: settings.ISSUER_URL, audience: settings.AUDIENCE })
 
   const shared = { ledger: stores.ledger, sign, clock, instance, log, lifecycle, metrics }
   const stream = createEventStream({
@@ -84,18 +94,27 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
     tailMs: TAIL_MS,
     heartbeatMs: settings.HEARTBEAT_INTERVAL,
   })
-  const feed = await startFeed(settings, stream, shared)
+  const feed = await startFeed(settings, stream, keySet, shared)
 
+  const certificate = await openCertificate(settings, { log, metrics, lifecycle })
+  const localCounts = createMemoryCounts(clock)
   const app = await createServer(
     {
       ...stores,
       publisher: feed.publisher,
+      counts: stores.counts ? withLocalFallback(stores.counts, localCounts, metrics) : localCounts,
       hasher: await createHasher(settings, metrics),
-      audit: createAudit(log, metrics),
+      mailer: await startMailer(settings, shared),
+      audit,
       keySet,
+      sealing,
       macKeys: refreshTokenKeys(masterKeys),
       sign,
-      feed: { stream, feedToken: settings.FEED_TOKEN },
+      feed: {
+        stream,
+        digest: createLedgerDigest({ ...shared, lifetimeS: settings.ACCESS_TOKEN_TTL / 1000 }),
+        feedToken: settings.FEED_TOKEN,
+      },
       ready: async () => [...(await stores.check()), ...feed.checks()],
       instance,
       clock,
@@ -109,39 +128,38 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
       profileClaims: settings.ACCESS_TOKEN_CLAIMS.filter((claim) => claim !== 'none'),
       refreshTtlMs: settings.REFRESH_TOKEN_TTL,
       idleMs: settings.REFRESH_TOKEN_IDLE,
+      sessionLimit: settings.SESSION_LIMIT || undefined,
+      requireVerified: settings.REQUIRE_VERIFIED_EMAIL,
+      mailAtRegistration: settings.REQUIRE_VERIFIED_EMAIL || settings.SMTP_URL !== undefined,
       publishTimeoutMs: settings.PUBLISH_TIMEOUT,
       secureCookie: settings.COOKIE_SECURE,
+      passwordGrant: settings.PASSWORD_GRANT,
       corsOrigins: settings.CORS_ORIGINS,
       trustedProxies: settings.TRUST_PROXY,
+      rateLimits: settings.RATE_LIMITS,
+      loginThrottle: settings.LOGIN_THROTTLE,
+      keys: keyRules(settings),
+      tls: certificate?.context,
     },
   )
   lifecycle.onClose('HTTP server', () => app.close())
   await app.listen({ host: settings.ISSUER_HOST, port: settings.ISSUER_PORT })
-  return addressOf(app.server.address() as AddressInfo)
+  certificate?.keepFresh(app.server as HttpsServer)
+  return addressOf(app.server.address() as AddressInfo, certificate ? 'https' : 'http')
 }
 
-async function startKeySet(
+/** The keys, and what keeps them up. */
+async function startKeys(
   settings: IssuerSettings,
-  signingKeys: SigningKeys,
-  masterKeys: readonly string[],
-  clock: Clock,
-  log: Log,
+  parts: KeyParts & Pick<Stores, 'ledger'>,
+  metrics: Metrics,
   lifecycle: Lifecycle,
-): Promise<KeySet> {
-  const ports = { signingKeys, sealing: createKeySealing(masterKeys), clock }
-  await ensureSigningKey(ports, settings.SIGNING_ALGORITHM)
-  const keySet = createKeySet(ports, settings.ACCESS_TOKEN_TTL / 1000)
-  await keySet.reload()
-  const reloadNowAndThen = async () => {
-    for (;;) {
-      await pause(KEY_RELOAD_MS, lifecycle.signal)
-      if (lifecycle.signal.aborted) return
-      await keySet.reload().catch((err) => log.warn({ err }, 'the signing keys could not be read again'))
-    }
-  }
-  const reloading = reloadNowAndThen()
-  lifecycle.onClose('key set', () => reloading)
-  return keySet
+): Promise<OpenedKeys> {
+  const { ledger, clock, log } = parts
+  const keys = await openKeys(parts, keyRules(settings), settings.SIGNING_KEY)
+  const enterRevokedKeys = createEnterRevokedKeys({ keySet: keys.keySet, ledger, clock })
+  startKeyUpkeep({ ...keys, enterRevokedKeys, clock, log, metrics, lifecycle })
+  return keys
 }
 
 interface Feed {
@@ -149,26 +167,34 @@ interface Feed {
   checks(): Check[]
 }
 
-type FeedParts = Omit<Parameters<typeof startOutbox>[0], 'publisher' | 'intervalMs'>
+type FeedParts = Omit<Parameters<typeof startOutbox>[0], 'publisher' | 'intervalMs' | 'replay' | 'ledger'> &
+  Pick<Stores, 'ledger'>
 
 /** Kafka, when there is one, beside this issuer's own stream; alone, the stream has the ledger as its log. */
-async function startFeed(settings: IssuerSettings, stream: EventStream, parts: FeedParts): Promise<Feed> {
+async function startFeed(
+  settings: IssuerSettings,
+  stream: EventStream,
+  keySet: KeySet,
+  parts: FeedParts,
+): Promise<Feed> {
   if (!settings.KAFKA_BROKERS) return { publisher: stream.publisher, checks: () => [] }
   const { instance, log, lifecycle, clock } = parts
   const { createKafkaPublisher } = await import('./adapters/kafka-publisher.ts')
   const address = {
     brokers: settings.KAFKA_BROKERS,
     topic: settings.KAFKA_TOPIC,
+    security: kafkaSecurity(settings),
     lifetimeS: settings.ACCESS_TOKEN_TTL / 1000,
   }
-  const kafka = createKafkaPublisher(address, instance, log, lifecycle)
+  const kafka = createKafkaPublisher(address, instance, log, lifecycle, undefined, () => liveEvents(parts))
   const publisher: Publisher = {
     async publish(events) {
       await stream.publisher.publish(events)
       await kafka.publish(events)
     },
   }
-  startOutbox({ ...parts, publisher, intervalMs: settings.HEARTBEAT_INTERVAL })
+  const replay = createReplay({ ...parts, storedKeys: keySet.stored, lifetimeS: address.lifetimeS })
+  startOutbox({ ...parts, publisher, replay, intervalMs: settings.HEARTBEAT_INTERVAL })
   const graceUntil = clock.now() + KAFKA_GRACE_MS
   const check = (): Check => {
     const { name, ok } = kafka.check()
@@ -176,21 +202,6 @@ async function startFeed(settings: IssuerSettings, stream: EventStream, parts: F
     return { name, ok: clock.now() >= graceUntil, detail: 'not reachable; revocations wait in the ledger' }
   }
   return { publisher, checks: () => [check()] }
-}
-
-function createHasher(settings: IssuerSettings, metrics: Metrics) {
-  return createHashingLane({
-    cost: {
-      memoryKib: settings.HASH_MEMORY_KIB,
-      time: settings.HASH_TIME,
-      parallelism: settings.HASH_PARALLELISM,
-    },
-    // One thread of the pool stays free for files and name look-ups.
-    concurrency: Math.max(1, Math.min(settings.HASH_CONCURRENCY, settings.UV_THREADPOOL_SIZE - 1)),
-    queue: settings.HASH_QUEUE,
-    deadlineMs: settings.HASH_DEADLINE,
-    metrics,
-  })
 }
 
 /** Without ISSUER_URL the port is a part of the issuer's name, so "any free port" has to be settled first. */
@@ -205,7 +216,7 @@ async function withFreePort(env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> 
   return { ...env, ISSUER_PORT: String(port) }
 }
 
-function addressOf({ address, family, port }: AddressInfo): string {
+function addressOf({ address, family, port }: AddressInfo, scheme: string): string {
   const host = { '0.0.0.0': '127.0.0.1', '::': '[::1]' }[address] ?? (family === 'IPv6' ? `[${address}]` : address)
-  return `http://${host}:${port}`
+  return `${scheme}://${host}:${port}`
 }

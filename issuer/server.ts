@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { SecureContextOptions } from 'node:tls'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
@@ -7,26 +8,43 @@ import packageJson from '../package.json' with { type: 'json' }
 import type { Log } from '../shared/log.ts'
 import type { Metrics } from '../shared/metrics.ts'
 import { addOperationRoutes, type Operations } from '../shared/operations.ts'
+import type { RateLimits } from './domain/rate-limits.ts'
+import { addPermissionNames } from './http/authenticate.ts'
 import { addJsonParser, BODY_LIMIT } from './http/json-body.ts'
+import { addMessageChecks } from './http/message-checks.ts'
 import { addOpenApi } from './http/open-api.ts'
 import { addOriginCheck } from './http/origin-check.ts'
 import { addNotFound, answerError, answerUnreadable } from './http/problems.ts'
+import { addRateLimits } from './http/rate-limits.ts'
 import { createRefreshCookie } from './http/refresh-cookie.ts'
 import { addRequestLog } from './http/request-log.ts'
+import { addAdminClientRoutes } from './http/routes/admin-clients.ts'
+import { addAdminKeyRoutes } from './http/routes/admin-keys.ts'
+import { addAdminRoleRoutes } from './http/routes/admin-roles.ts'
+import { addAdminUserRoutes } from './http/routes/admin-users.ts'
 import { addAuthRoutes } from './http/routes/auth.ts'
+import { addOAuthRoutes } from './http/routes/oauth.ts'
+import { addOneTimeLinkRoutes } from './http/routes/one-time-links.ts'
 import { addRevocationRoutes, type RevocationRoutes } from './http/routes/revocations.ts'
 import { addSessionRoutes } from './http/routes/sessions.ts'
 import { addUserRoutes } from './http/routes/users.ts'
 import { addWellKnownRoutes } from './http/routes/well-known.ts'
+import { addShedding } from './http/shedding.ts'
 import { createSendTokens } from './http/token-answer.ts'
+import { addUnaskedInput } from './http/unasked-input.ts'
 import { createUseCases, type Parts, type Rules } from './use-cases.ts'
 
 /** What configuration decides of the server itself. */
 export interface ServerRules extends Rules {
   secureCookie: boolean
+  /** Whether POST /auth/token takes a user name and password. */
+  passwordGrant: boolean
   corsOrigins: readonly string[]
   /** Addresses and networks whose X-Forwarded-For counts. */
   trustedProxies: readonly string[]
+  rateLimits: RateLimits
+  /** Certificate and key, for HTTPS. */
+  tls?: SecureContextOptions | undefined
 }
 
 /** What the server stands on. */
@@ -45,38 +63,53 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
 
   const app = createApp(log, rules)
   addRequestLog(app, metrics)
+  addMessageChecks(app)
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   })
+  addOriginCheck(app, new Set([new URL(rules.issuer).origin, ...rules.corsOrigins]))
   if (rules.corsOrigins.length > 0) {
     await app.register(cors, {
       origin: [...rules.corsOrigins],
       credentials: true,
       methods: ['GET', 'POST', 'PUT', 'DELETE'],
-      exposedHeaders: ['authorization', 'retry-after', 'x-request-id'],
+      exposedHeaders: ['authorization', 'ratelimit', 'ratelimit-policy', 'retry-after', 'x-request-id'],
       maxAge: 600,
+      // An OPTIONS that is no preflight is harmless too.
+      strictPreflight: false,
     })
   }
   addNotFound(app)
-  addOriginCheck(app, new Set([new URL(rules.issuer).origin, ...rules.corsOrigins]))
+  addShedding(app, parts.hasher)
   await app.register(cookie)
+  addRateLimits(app, { ...parts, ...useCases, cookie: refreshCookie }, rules.rateLimits)
   addJsonParser(app)
   app.setErrorHandler(answerError)
   app.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
   })
 
-  await addOpenApi(app, rules.issuer, packageJson.version)
+  addUnaskedInput(app)
+  addPermissionNames(app)
+  await addOpenApi(app, rules.issuer, packageJson.version, rules.passwordGrant)
   addAuthRoutes(app, { ...useCases, cookie: refreshCookie, sendTokens, metrics })
+  addOneTimeLinkRoutes(app, useCases)
   addSessionRoutes(app, { ...useCases, cookie: refreshCookie })
-  addUserRoutes(app, useCases)
-  addWellKnownRoutes(app, { keySet: parts.keySet, issuer: rules.issuer })
+  addUserRoutes(app, { ...useCases, cookie: refreshCookie })
+  addAdminUserRoutes(app, useCases)
+  addAdminRoleRoutes(app, useCases)
+  addAdminClientRoutes(app, { ...useCases, clock })
+  addOAuthRoutes(app, { ...useCases, metrics, passwordGrant: rules.passwordGrant })
+  addAdminKeyRoutes(app, { ...useCases, keySet: parts.keySet, clock, lifetimeS: rules.keys.lifetimeS })
+  addWellKnownRoutes(app, { ...rules, keySet: parts.keySet, jwksMaxAgeS: rules.keys.jwksMaxAgeS })
   addRevocationRoutes(app, parts.feed)
   addOperationRoutes(app, { metrics, ready: parts.ready })
   return app
 }
 
-function createApp(log: Log, { trustedProxies }: ServerRules): FastifyInstance {
+function createApp(log: Log, { trustedProxies, tls }: ServerRules): FastifyInstance {
+  // Without a Host it is this server that answers, for Node would do so without a body.
+  const reading = { headersTimeout: 10_000, connectionsCheckingInterval: 5000, requireHostHeader: false }
   return fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -85,7 +118,7 @@ function createApp(log: Log, { trustedProxies }: ServerRules): FastifyInstance {
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     // A request that dribbles in holds a connection, not more; the whole of it has to be here within this time.
     requestTimeout: 20_000,
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 5000 },
+    ...(tls ? { https: { ...tls, ...reading } } : { http: reading }),
     keepAliveTimeout: 72_000,
     // What comes on a kept-alive connection while the server goes down is still answered.
     return503OnClosing: false,

@@ -1,8 +1,10 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { ALGORITHM_NAMES } from '../shared/jws.ts'
+import { ALGORITHM_NAMES, type SigningKeyPair } from '../shared/jws.ts'
+import { KAFKA_SECURITY_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
 import { LOG_LEVELS } from '../shared/log.ts'
 import {
+  certificates,
   duration,
   flag,
   integer,
@@ -20,6 +22,8 @@ import {
   url,
 } from '../shared/settings.ts'
 import { meetsHashFloor } from './domain/password-hash.ts'
+import { readPemKey } from './domain/pem-key.ts'
+import { DEFAULT_RATE_LIMITS, type RateLimits, readRateLimits, showRateLimits } from './domain/rate-limits.ts'
 
 const MIN_SECRET_CHARACTERS = 32
 const MIN_FEED_TOKEN_CHARACTERS = 16
@@ -35,6 +39,22 @@ function secretOf(characters: number): Kind<string> {
 const mongoUrl: Kind<string> = {
   read: (value) => (/^mongodb(\+srv)?:\/\/[^\s/]+/.test(value) ? value : undefined),
   expects: 'an address that begins with mongodb:// or mongodb+srv://',
+}
+
+const smtpUrl: Kind<string> = {
+  read: (value) => {
+    const parsed = /^smtps?:\/\/[!-~]+$/.test(value) && URL.canParse(value) ? new URL(value) : undefined
+    return parsed?.hostname && /^\/?$/.test(parsed.pathname + parsed.search + parsed.hash) ? value : undefined
+  },
+  expects: 'an address such as smtp://user:password@mail.example.com:587 or smtps://mail.example.com',
+}
+
+const mailFrom: Kind<string> = {
+  read: (value) =>
+    /^(?:[^<>@\p{C}]{1,100}<[^<>\s\p{C}]+@[^<>\s\p{C}]+>|[^<>\s\p{C}]+@[^<>\s\p{C}]+)$/u.test(value)
+      ? value
+      : undefined,
+  expects: 'an e-mail address, or a name and one: Example <no-reply@example.com>',
 }
 
 const origin: Kind<string> = {
@@ -54,6 +74,22 @@ const network: Kind<string> = {
   expects: 'an IP address or a network such as 10.0.0.0/8',
 }
 
+const rateLimits: Kind<RateLimits> = {
+  read: readRateLimits,
+  expects: `off, or limits such as login=5/1m,read=off of: ${Object.keys(DEFAULT_RATE_LIMITS).join(', ')}`,
+  show: showRateLimits,
+}
+
+const GENERATED_KEY_ROTATION_MS = 30 * 86_400_000
+const rotationPeriod = duration('1s', '3650d')
+
+/** A period, or 0 for none. */
+const keyRotation: Kind<number> = {
+  ...rotationPeriod,
+  read: (value) => (value === 'off' ? 0 : rotationPeriod.read(value)),
+  expects: `off, or ${rotationPeriod.expects}`,
+}
+
 /** A row of the table. */
 function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
   return { kind, default: fallback, meaning, secret }
@@ -65,11 +101,28 @@ export const ISSUER_SETTINGS = {
   // Loopback: nothing is reachable from outside until someone says so.
   ISSUER_HOST: row(text, '127.0.0.1', 'the address it listens on'),
   ISSUER_PORT: row(port, 4000, 'the port it listens on; 0 takes a free one'),
+  // With these the issuer speaks HTTPS; both are read again when they change.
+  ISSUER_TLS_CERT_FILE: row(
+    optional(text),
+    undefined,
+    'the certificate, and those between it and its authority, in PEM format',
+  ),
+  ISSUER_TLS_KEY_FILE: row(optional(text), undefined, 'the private key of ISSUER_TLS_CERT_FILE in PEM format'),
   ISSUER_URL: row(optional(url(['http', 'https'])), undefined, 'the `iss` claim and the public address'),
   AUDIENCE: row(list(text), ['sallyport'], 'the `aud` claim, one or many'),
   DATA_DIR: row(text, './data', 'the embedded store and its keys'),
   MONGO_URL: row(optional(mongoUrl), undefined, 'users, roles, keys and the ledger in MongoDB', true),
+  MONGO_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities to trust for MONGO_URL instead of the usual ones, and TLS; as a file: MONGO_CA_FILE',
+  ),
   REDIS_URL: row(optional(url(['redis', 'rediss'], true)), undefined, 'sessions in Redis', true),
+  REDIS_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities to trust for a rediss:// address instead of the usual ones; as a file: REDIS_CA_FILE',
+  ),
   REDIS_PREFIX: row(text, 'sallyport:', 'what every key in Redis begins with'),
   MASTER_KEY: row(
     optional(list(secretOf(MIN_SECRET_CHARACTERS))),
@@ -79,22 +132,58 @@ export const ISSUER_SETTINGS = {
   ),
   KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
   KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
+  ...KAFKA_SECURITY_SETTINGS,
+  AUDIT_TOPIC: row(optional(text), undefined, 'a Kafka topic that gets the audit log too'),
   FEED_TOKEN: row(
     optional(secretOf(MIN_FEED_TOKEN_CHARACTERS)),
     undefined,
     'the bearer credential of GET /revocations; none: it is off',
     true,
   ),
-  SIGNING_ALGORITHM: row(oneOf(...ALGORITHM_NAMES), 'ES256', 'of new signing keys'),
+  SIGNING_ALGORITHM: row(
+    oneOf(...ALGORITHM_NAMES),
+    'ES256',
+    'of new signing keys; a change counts from the next rotation on',
+  ),
+  SIGNING_KEY: row(
+    optional(text),
+    undefined,
+    'a private key of your own in PEM (P-256, RSA or Ed25519), the same for every issuer; a new one takes over once it has been published long enough; none: keys are generated',
+    true,
+  ),
+  SIGNING_KEY_PASSPHRASE: row(optional(text), undefined, 'opens SIGNING_KEY if that is encrypted', true),
+  // Long enough for nobody to notice, short enough for everybody to know that it works.
+  KEY_ROTATION: {
+    ...row(
+      optional(keyRotation),
+      undefined,
+      'how long a key signs before the next one takes over; `off`: until someone says so',
+    ),
+    shownDefault: '`30d`; with SIGNING_KEY `off`',
+  },
+  // As long as a sidecar keeps them.
+  JWKS_MAX_AGE: row(
+    duration('1s', '24h'),
+    300_000,
+    'how long anyone may cache the key set; a key is published for more than twice that long before it signs',
+  ),
   // Short: it is how long a service that does not hear of a logout could go on serving.
   ACCESS_TOKEN_TTL: row(duration('10s', '1h'), 300_000, 'how long an access token lives'),
   REFRESH_TOKEN_TTL: row(duration('1m', '365d'), 28 * 86_400_000, 'how long a session lives at most'),
   REFRESH_TOKEN_IDLE: row(duration('1m', '365d'), 14 * 86_400_000, 'how long a session lives without being used'),
+  // More devices than anyone has, so that what a script forgets to end does not pile up for weeks.
+  SESSION_LIMIT: row(
+    integer(0, 10_000),
+    100,
+    'how many sessions a user may have at once: the oldest ends; 0 for any number',
+  ),
   ACCESS_TOKEN_CLAIMS: row(
     list(oneOf('tier', 'email', 'email_verified', 'none')),
     ['tier', 'email', 'email_verified'],
     'the profile claims in access tokens; `none` for none',
   ),
+  // Swagger UI and the scripts of an operator log in by it; it shows a password to nobody but this issuer's own clients.
+  PASSWORD_GRANT: row(flag, true, 'whether POST /auth/token takes a user name and password'),
   // Longer than an ordinary broker takes (4 ms), shorter than a person notices.
   PUBLISH_TIMEOUT: row(duration('10ms', '30s'), 1000, "how long a logout waits for the feed's acknowledgement"),
   HEARTBEAT_INTERVAL: row(duration('100ms', '30s'), 1000, 'how often the feed proves that it is complete'),
@@ -114,16 +203,52 @@ export const ISSUER_SETTINGS = {
     4,
     "Node's own: threads for hashing, files and DNS; hashing leaves one free",
   ),
+  SMTP_URL: row(optional(smtpUrl), undefined, 'the server that mail goes out by; none: the log says so instead', true),
+  SMTP_STARTTLS: row(
+    optional(flag),
+    undefined,
+    'whether an smtp:// server has to speak TLS; by default on, unless it is on a loopback host',
+  ),
+  SMTP_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities to trust for SMTP_URL; as a file: SMTP_CA_FILE',
+  ),
+  MAIL_FROM: row(optional(mailFrom), undefined, 'who mails come from; needed with SMTP_URL'),
+  MAIL_LINK_URL: row(
+    optional(url(['http', 'https'])),
+    undefined,
+    'the page that mailed links lead to, with #action=…&token=…; none: mails have the token alone',
+  ),
+  // Off: a first try on a laptop has no mail server.
+  REQUIRE_VERIFIED_EMAIL: row(
+    flag,
+    false,
+    'whether an e-mail address has to be verified before the first login; registration then tells nobody what is taken',
+  ),
   CORS_ORIGINS: row(list(origin), [], 'browser origins that may call with cookies'),
+  RATE_LIMITS: row(
+    rateLimits,
+    DEFAULT_RATE_LIMITS,
+    'requests in a time, for each user, session or network; what is not named keeps its default; `off` for none',
+  ),
+  LOGIN_THROTTLE: row(flag, true, 'whether wrong passwords make the next guess wait, up to 5 minutes'),
   TRUST_PROXY: row(list(network), [], 'proxies whose X-Forwarded-For counts'),
   COOKIE_SECURE: row(optional(flag), undefined, 'by default on, unless ISSUER_URL is plain http on a loopback host'),
   SHUTDOWN_DEADLINE: row(duration('0ms', '10m'), 30_000, 'how long the end may take'),
 } satisfies SettingsTable
 
 /** The settings as read, with what follows from others filled in. */
-export type IssuerSettings = Omit<SettingValues<typeof ISSUER_SETTINGS>, 'ISSUER_URL' | 'COOKIE_SECURE'> & {
+export type IssuerSettings = Omit<
+  SettingValues<typeof ISSUER_SETTINGS>,
+  'ISSUER_URL' | 'COOKIE_SECURE' | 'SMTP_STARTTLS' | 'KEY_ROTATION' | 'SIGNING_KEY' | 'SIGNING_KEY_PASSPHRASE'
+> & {
+  SIGNING_KEY: SigningKeyPair | undefined
+  /** How long a key signs: milliseconds; 0: until someone says so. */
+  KEY_ROTATION: number
   ISSUER_URL: string
   COOKIE_SECURE: boolean
+  SMTP_STARTTLS: boolean
 }
 
 /**
@@ -133,12 +258,19 @@ export type IssuerSettings = Omit<SettingValues<typeof ISSUER_SETTINGS>, 'ISSUER
 export function readIssuerSettings(env: NodeJS.ProcessEnv): IssuerSettings {
   const values = readSettings(ISSUER_SETTINGS, env)
   const problems = conflicts(values)
+  const { SIGNING_KEY: pem, SIGNING_KEY_PASSPHRASE: passphrase, ...others } = values
+  const ownKey = pem === undefined ? undefined : readPemKey(pem, passphrase)
+  if (ownKey?.ok === false) problems.push(`SIGNING_KEY: the given value ${ownKey.problem}`)
   if (problems.length > 0) throw new SettingsError(problems)
-  const issuerUrl = values.ISSUER_URL ?? `http://127.0.0.1:${values.ISSUER_PORT}`
+  const scheme = values.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
+  const issuerUrl = values.ISSUER_URL ?? `${scheme}://127.0.0.1:${values.ISSUER_PORT}`
   return {
-    ...values,
+    ...others,
     ISSUER_URL: issuerUrl,
+    SIGNING_KEY: ownKey?.ok ? ownKey.pair : undefined,
+    KEY_ROTATION: values.KEY_ROTATION ?? (ownKey ? 0 : GENERATED_KEY_ROTATION_MS),
     COOKIE_SECURE: values.COOKIE_SECURE ?? !isPlainLoopback(issuerUrl),
+    SMTP_STARTTLS: values.SMTP_STARTTLS ?? !isLoopback(values.SMTP_URL),
   }
 }
 
@@ -153,6 +285,20 @@ function conflicts(values: SettingValues<typeof ISSUER_SETTINGS>): string[] {
   if (values.ACCESS_TOKEN_TTL > values.REFRESH_TOKEN_IDLE) {
     problems.push('ACCESS_TOKEN_TTL: has to be at most REFRESH_TOKEN_IDLE')
   }
+  problems.push(...kafkaConflicts(values))
+  if (values.AUDIT_TOPIC && !values.KAFKA_BROKERS) problems.push('AUDIT_TOPIC: needs KAFKA_BROKERS')
+  if (values.AUDIT_TOPIC === values.KAFKA_TOPIC) problems.push('AUDIT_TOPIC: has to be another than KAFKA_TOPIC')
+  if (values.MONGO_CA && !values.MONGO_URL) problems.push('MONGO_CA: has a meaning only with MONGO_URL')
+  if (values.REDIS_CA && !values.REDIS_URL?.startsWith('rediss:')) {
+    problems.push('REDIS_CA: has a meaning only with a REDIS_URL that begins with rediss://')
+  }
+  if (!values.ISSUER_TLS_CERT_FILE !== !values.ISSUER_TLS_KEY_FILE) {
+    problems.push('ISSUER_TLS_CERT_FILE, ISSUER_TLS_KEY_FILE: belong together')
+  }
+  if (values.SMTP_URL && !values.MAIL_FROM) problems.push('MAIL_FROM: is needed with SMTP_URL')
+  if (values.REQUIRE_VERIFIED_EMAIL && !values.SMTP_URL && !isDevelopersMachine(values)) {
+    problems.push('SMTP_URL: is needed with REQUIRE_VERIFIED_EMAIL; without it nobody could verify an address')
+  }
   const hashing = { memoryKib: values.HASH_MEMORY_KIB, time: values.HASH_TIME, parallelism: values.HASH_PARALLELISM }
   if (!meetsHashFloor(hashing)) {
     problems.push('HASH_MEMORY_KIB, HASH_TIME: too weak; use at least 19456 with 2, 12288 with 3 or 7168 with 5')
@@ -160,7 +306,20 @@ function conflicts(values: SettingValues<typeof ISSUER_SETTINGS>): string[] {
   return problems
 }
 
+/** Everything in a file and reached from this machine alone: what its log shows, its owner sees. */
+export function isDevelopersMachine(
+  values: Pick<SettingValues<typeof ISSUER_SETTINGS>, 'MONGO_URL' | 'REDIS_URL' | 'ISSUER_URL' | 'ISSUER_HOST'>,
+): boolean {
+  const { MONGO_URL, REDIS_URL, ISSUER_URL, ISSUER_HOST } = values
+  const isLocal = isLoopback(`http://${ISSUER_HOST}`) && (ISSUER_URL === undefined || isPlainLoopback(ISSUER_URL))
+  return MONGO_URL === undefined && REDIS_URL === undefined && isLocal
+}
+
 function isPlainLoopback(address: string): boolean {
-  const { protocol, hostname } = new URL(address)
-  return protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)
+  return isLoopback(address) && new URL(address).protocol === 'http:'
+}
+
+function isLoopback(address: string | undefined): boolean {
+  if (address === undefined || !URL.canParse(address)) return false
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(address).hostname)
 }

@@ -88,6 +88,8 @@ function checkClaims(claims: AccessClaims, rules: TokenRules, nowMs: number): To
 
 const MAX_LIST = 128
 const MAX_TEXT = 1024
+/** As many characters the `scope` of a token may have: with every other claim at its longest it fits into 8 KiB. */
+export const MAX_SCOPE_CHARACTERS = 3072
 
 function readClaims({ payload }: ParsedJws): AccessClaims | undefined {
   const claims = payload as Record<string, unknown>
@@ -100,7 +102,7 @@ function readClaims({ payload }: ParsedJws): AccessClaims | undefined {
   if (!Number.isSafeInteger(claims.epoch) || (claims.epoch as number) < 0) return undefined
   if (!isText(aud) && !(isTextList(aud) && aud.length > 0)) return undefined
   if (!isTextList(roles)) return undefined
-  if (scope !== undefined && !isText(scope)) return undefined
+  if (scope !== undefined && !isText(scope, MAX_SCOPE_CHARACTERS)) return undefined
   if (tier !== undefined && !isText(tier)) return undefined
   if (email !== undefined && !isText(email)) return undefined
   if (verified !== undefined && typeof verified !== 'boolean') return undefined
@@ -109,13 +111,13 @@ function readClaims({ payload }: ParsedJws): AccessClaims | undefined {
   return claims as unknown as AccessClaims
 }
 
-function isText(value: unknown): value is string {
+function isText(value: unknown, characters = MAX_TEXT): value is string {
   // Ill-formed Unicode has no UTF-8: two such values would become one where they are sent on.
-  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && value.isWellFormed()
+  return typeof value === 'string' && value.length > 0 && value.length <= characters && value.isWellFormed()
 }
 
 function isTextList(value: unknown): value is string[] {
-  return Array.isArray(value) && value.length <= MAX_LIST && value.every(isText)
+  return Array.isArray(value) && value.length <= MAX_LIST && value.every((item) => isText(item))
 }
 
 function isNumericDate(value: unknown): value is number {

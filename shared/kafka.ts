@@ -1,6 +1,8 @@
 import { createRequire } from 'node:module'
-import { connect, type Socket } from 'node:net'
-import { type ISocketFactory, Kafka, logLevel } from 'kafkajs'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { type ISocketFactory, Kafka, logLevel, type SASLOptions } from 'kafkajs'
+import type { KafkaSecurity } from './kafka-settings.ts'
 import { withDeadline } from './lifecycle.ts'
 import type { Log } from './log.ts'
 
@@ -8,6 +10,7 @@ export interface KafkaAddress {
   /** `host:port` of at least one broker. */
   brokers: string[]
   topic: string
+  security?: KafkaSecurity
 }
 
 export type KafkaClient = Kafka
@@ -39,6 +42,11 @@ export function topicConfig(lifetimeS: number, replicas: number): { name: string
     { name: 'retention.ms', value: String(retentionMs) },
     { name: 'segment.ms', value: String(Math.max(retentionMs / 4, 10_000)) },
     { name: 'min.insync.replicas', value: replicas >= 3 ? '2' : '1' },
+    { name: 'unclean.leader.election.enable', value: 'false' },
+    // By the broker's clock: one that a writer sets could end an event's time before it began.
+    { name: 'message.timestamp.type', value: 'LogAppendTime' },
+    // kafkajs has no Snappy, LZ4 or Zstandard, and unpacks gzip to any size: one such batch would stop every reader.
+    { name: 'compression.type', value: 'uncompressed' },
   ]
 }
 
@@ -47,7 +55,7 @@ export function topicConfig(lifetimeS: number, replicas: number): { name: string
  * @param clientId how the broker's log names this process
  */
 export function createKafka(
-  { brokers }: Pick<KafkaAddress, 'brokers'>,
+  { brokers, security = {} }: Pick<KafkaAddress, 'brokers' | 'security'>,
   clientId: string,
   log: Log,
   socketFactory: ISocketFactory = createSockets().create,
@@ -56,6 +64,9 @@ export function createKafka(
   return new Kafka({
     clientId,
     brokers,
+    ssl: security.tls ?? false,
+    // kafkajs types it by mechanism.
+    ...(security.sasl && { sasl: security.sasl as SASLOptions }),
     connectionTimeout: 3000,
     requestTimeout: REQUEST_TIMEOUT_MS,
     retry: { initialRetryTime: 50, maxRetryTime: 1000, retries: 2 },
@@ -84,8 +95,12 @@ function createSockets(): { create: ISocketFactory; destroy(): void } {
   let destroyed = false
   const closed = () => new Error('this Kafka client was closed')
   return {
-    create({ host, port, onConnect }) {
-      const socket = connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, onConnect)
+    create({ host, port, ssl, onConnect }) {
+      const address = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
+      // RFC 6066 section 3: no address is a server's name.
+      const socket = ssl
+        ? connectTls({ ...address, ...(isIP(host) === 0 && { servername: host }), ...ssl }, onConnect)
+        : connect(address, onConnect)
       open.add(socket)
       socket.once('close', () => open.delete(socket))
       // kafkajs may try again after the end; without an error it would wait for an answer.

@@ -16,6 +16,23 @@ const SECRET_PATHS = [
   'token',
 ]
 
+/**
+ * What is logged of an error: never the members that libraries add, for they hold what was being sent, stored or
+ * received (the upstream's answer, a document, a command's arguments).
+ */
+function serializeError(err: unknown): object {
+  if (!(err instanceof Error)) return { type: typeof err, message: typeof err === 'string' ? err : 'not an error' }
+  const { type, message, stack, aggregateErrors } = pino.stdSerializers.err(err)
+  const { code } = err as NodeJS.ErrnoException
+  return {
+    type,
+    message,
+    stack,
+    ...((typeof code === 'string' || typeof code === 'number') && { code }),
+    ...(aggregateErrors && { aggregateErrors: (err as AggregateError).errors.map(serializeError) }),
+  }
+}
+
 /** A structured log to stdout, a JSON line each. It never carries a password, a token or an e-mail address. */
 export function createLog(role: string, level: (typeof LOG_LEVELS)[number], destination?: DestinationStream): Log {
   const paths = SECRET_PATHS.flatMap((name) => {
@@ -27,6 +44,7 @@ export function createLog(role: string, level: (typeof LOG_LEVELS)[number], dest
     base: { role },
     redact: { paths, censor: '[secret]' },
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: serializeError },
   }
   return destination ? pino(options, destination) : pino(options)
 }

@@ -23,6 +23,20 @@ export function gauge(metrics: Metrics, name: string, help: string, read: () => 
   })
 }
 
+/** As {@link gauge}, for several values of one label. */
+export function gaugeBy(metrics: Metrics, name: string, help: string, label: string, read: () => Map<string, number>) {
+  return new Gauge({
+    name,
+    help,
+    labelNames: [label],
+    registers: [metrics],
+    collect() {
+      this.reset()
+      for (const [value, count] of read()) this.set({ [label]: value }, count)
+    },
+  })
+}
+
 /** @param buckets upper bounds, in the unit of the name (seconds) */
 export function histogram<L extends string>(
   metrics: Metrics,

@@ -7,7 +7,9 @@ export const PROBLEMS = {
   invalid_request: [400, 'The request is not valid'],
   invalid_target: [400, 'The request target is ambiguous or malformed'],
   credentials_conflict: [400, 'The request carries two credentials that disagree'],
+  scope_invalid: [400, 'The scope is malformed or more than may be given'],
   password_rejected: [400, 'The password does not meet the rules'],
+  link_invalid: [400, 'The link is not valid, or not any more'],
   not_found: [404, 'There is nothing at this address'],
   method_not_allowed: [405, 'This method is not allowed here'],
   request_timeout: [408, 'The request took too long to arrive'],
@@ -19,11 +21,13 @@ export const PROBLEMS = {
   token_invalid: [401, 'The access token is not valid'],
   credentials_invalid: [401, 'The login or the password is wrong'],
   refresh_token_invalid: [401, 'The refresh token is not valid'],
+  password_wrong: [403, 'The present password is wrong'],
   forbidden: [403, 'This is not allowed'],
   origin_forbidden: [403, 'This origin is not allowed'],
   // state
   email_taken: [409, 'This e-mail address is taken'],
   username_taken: [409, 'This user name is taken'],
+  last_superuser: [409, 'This is the last superuser who is active'],
   conflict: [409, 'The request conflicts with the present state'],
   too_many_requests: [429, 'Too many requests'],
   // not now

@@ -17,9 +17,10 @@ export type SecurityEvent =
   | { type: 'revocation'; revocation: Revocation }
   /**
    * The proof of completeness: every revocation committed before `completeUntilMs` comes earlier in this feed.
-   * `instance` is the issuer process that says so.
+   * `instance` is the issuer process that says so. `feed` says that it is about an issuer's own stream, so that nobody
+   * can put it into a log in which something is still missing.
    */
-  | { type: 'heartbeat'; instance: string; completeUntilMs: number }
+  | { type: 'heartbeat'; instance: string; completeUntilMs: number; feed?: 'stream' }
   /**
    * The end of a snapshot: `entries` revocations came before it, and `sha256` (base64url) is SHA-256 over their lines as
    * they were sent; with the proof of completeness as in a heartbeat. One signature vouches for all of them.
@@ -92,7 +93,10 @@ function subjectOf(event: SecurityEvent, iss: string): object {
 }
 
 function eventsOf(event: SecurityEvent, nowMs: number): object {
-  if (event.type === 'heartbeat') return { [EVENT_TYPES.verification]: { complete_until: event.completeUntilMs } }
+  if (event.type === 'heartbeat') {
+    const { completeUntilMs, feed } = event
+    return { [EVENT_TYPES.verification]: { complete_until: completeUntilMs, ...(feed && { feed }) } }
+  }
   if (event.type === 'snapshot') {
     const { completeUntilMs, entries, sha256 } = event
     return { [EVENT_TYPES.verification]: { complete_until: completeUntilMs, entries, sha256 } }
@@ -135,11 +139,15 @@ function readEvent(claims: Record<string, unknown>, issuer: string): SecurityEve
 }
 
 function readProof(instance: unknown, body: Record<string, unknown>): SecurityEvent | undefined {
-  const { complete_until: until, entries, sha256 } = body
+  const { complete_until: until, entries, sha256, feed } = body
   if (typeof instance !== 'string' || instance.length === 0 || instance.length > 128) return undefined
   if (!Number.isSafeInteger(until) || (until as number) < 0) return undefined
   const completeUntilMs = until as number
-  if (entries === undefined && sha256 === undefined) return { type: 'heartbeat', instance, completeUntilMs }
+  if (entries === undefined && sha256 === undefined) {
+    const heartbeat = { type: 'heartbeat', instance, completeUntilMs } as const
+    if (feed === undefined) return heartbeat
+    return feed === 'stream' ? { ...heartbeat, feed } : undefined
+  }
   if (!Number.isSafeInteger(entries) || (entries as number) < 0 || typeof sha256 !== 'string') return undefined
   return { type: 'snapshot', instance, completeUntilMs, entries: entries as number, sha256 }
 }

@@ -140,6 +140,12 @@ export const network: Kind<string> = {
   expects: 'an IP address or a network such as 10.0.0.0/8',
 }
 
+/** Certificates in PEM format (RFC 7468), most often from a file. */
+export const certificates: Kind<string> = {
+  read: (value) => (/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(value) ? value : undefined),
+  expects: 'one or more certificates in PEM format',
+}
+
 /** A kind that may be left out. */
 export function optional<T>(kind: Kind<T>): Kind<T | undefined> {
   return kind

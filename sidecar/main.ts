@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { type Clock, systemClock } from '../shared/clock.ts'
+import { kafkaSecurity } from '../shared/kafka-settings.ts'
 import { createLifecycle, type Lifecycle, pause } from '../shared/lifecycle.ts'
 import { createLog, type Log } from '../shared/log.ts'
 import { addProcessMetrics, createMetrics, type Metrics } from '../shared/metrics.ts'
@@ -113,6 +114,7 @@ async function start(base: Base): Promise<RunningSidecar> {
     onRevocation: (revocation: Revocation) => openStreams.cut(revocation),
     fallbackAfterMs: settings.FEED_FALLBACK_AFTER,
     maxStalenessMs: settings.MAX_STALENESS,
+    digestIntervalMs: settings.DIGEST_INTERVAL,
     clock,
     log,
     metrics,
@@ -121,7 +123,8 @@ async function start(base: Base): Promise<RunningSidecar> {
   every(SWEEP_MS, lifecycle, () => {
     const nowMs = clock.now()
     openStreams.sweep(nowMs)
-    revocations.sweep(Math.floor(nowMs / 1000))
+    // An own clock that is ahead for a while must not make forgotten what still matters: the issuers' has to agree.
+    revocations.sweep(Math.floor(Math.min(nowMs, freshness.completeUntil()) / 1000))
     ring.expire(nowMs)
   })
 
@@ -156,6 +159,7 @@ function startKeys({ settings, clock, log, metrics, lifecycle }: Base, ring: Key
   return startKeyFetcher({
     ring,
     url: `${settings.ISSUER_INTERNAL_URL}/.well-known/jwks.json`,
+    ca: settings.ISSUER_CA,
     cachePath: join(settings.DATA_DIR, 'sidecar-keys.json'),
     refreshMs: settings.JWKS_REFRESH,
     cooldownMs: settings.JWKS_COOLDOWN,
@@ -167,11 +171,13 @@ function startKeys({ settings, clock, log, metrics, lifecycle }: Base, ring: Key
   })
 }
 
-function feedAddresses({ ISSUER_URL, ISSUER_INTERNAL_URL, KAFKA_BROKERS, KAFKA_TOPIC, FEED_TOKEN }: SidecarSettings) {
+function feedAddresses(settings: SidecarSettings) {
+  const { ISSUER_URL, ISSUER_INTERNAL_URL, ISSUER_CA: ca, KAFKA_BROKERS, KAFKA_TOPIC, FEED_TOKEN } = settings
   return {
     issuer: ISSUER_URL,
-    kafka: KAFKA_BROKERS && { brokers: KAFKA_BROKERS, topic: KAFKA_TOPIC },
-    stream: FEED_TOKEN === undefined ? undefined : { url: `${ISSUER_INTERNAL_URL}/revocations`, feedToken: FEED_TOKEN },
+    kafka: KAFKA_BROKERS && { brokers: KAFKA_BROKERS, topic: KAFKA_TOPIC, security: kafkaSecurity(settings) },
+    stream:
+      FEED_TOKEN === undefined ? undefined : { url: `${ISSUER_INTERNAL_URL}/revocations`, ca, feedToken: FEED_TOKEN },
   }
 }
 

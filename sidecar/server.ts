@@ -1,5 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Pool } from 'undici'
@@ -14,6 +14,7 @@ import type { Exchange } from './proxy/exchange.ts'
 import { createForward } from './proxy/forward.ts'
 import { createGuard, type KeyLookUp } from './proxy/guard.ts'
 import type { OpenStreams } from './proxy/open-streams.ts'
+import { createPipelining } from './proxy/pipelining.ts'
 import { createRequestHeaders, type RequestHeaderRules } from './proxy/request-headers.ts'
 import type { RequestMetrics } from './proxy/request-metrics.ts'
 import { acceptUpgrades } from './proxy/websocket.ts'
@@ -67,6 +68,7 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
   const { metrics, origin, log } = parts
   const guard = createGuard(parts)
   const forward = createForward({ ...parts, requestHeaders: createRequestHeaders(parts.headerRules) })
+  const pipelining = createPipelining()
   const countUnread = (reason: string) => metrics.count('none', 'denied', reason)
 
   const app = Fastify({
@@ -92,6 +94,10 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
 
   app.decorateRequest('exchange', undefined)
   app.addHook('onRequest', (request, reply, done) => {
+    if (pipelining.isTooMuch(request.raw, reply.raw)) {
+      countUnread('pipelined')
+      return
+    }
     guard(request.raw, reply.raw, (exchange) => {
       ;(request as AdmittedRequest).exchange = exchange
       done()
@@ -112,13 +118,13 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
     reply.raw.destroy()
   })
 
-  acceptUpgrades(server, { guard, forward, onRefused: countUnread })
+  acceptUpgrades(server, { guard, forward, pipelining, onRefused: countUnread, log })
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => app.routing(request, response))
-  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+  server.on('connect', (request: IncomingMessage, socket: Duplex) => {
     countUnread('method')
     // Node has let go of this socket: an error that nobody listens to would end the process.
     socket.on('error', () => socket.destroy())
-    socket.end(denialText('method_not_allowed'), () => socket.destroy())
+    pipelining.afterAnswers(request, () => socket.end(denialText('method_not_allowed'), () => socket.destroy()))
   })
   return app
 }

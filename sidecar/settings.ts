@@ -6,8 +6,10 @@ import {
   type IdentityHeaderNames,
 } from '../shared/identity-headers.ts'
 import { ALGORITHM_NAMES } from '../shared/jws.ts'
+import { KAFKA_SECURITY_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
 import { LOG_LEVELS } from '../shared/log.ts'
 import {
+  certificates,
   duration,
   flag,
   integer,
@@ -92,10 +94,16 @@ export const SIDECAR_SETTINGS = {
     undefined,
     'where sidecars fetch keys and the feed, when that is another address than ISSUER_URL',
   ),
+  ISSUER_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities to trust for the issuer instead of the usual ones; as a file: ISSUER_CA_FILE',
+  ),
   AUDIENCE: row(list(text), ['sallyport'], 'accepted audiences, of which a token has to have one'),
   TOKEN_ALGORITHMS: row(list(oneOf(...ALGORITHM_NAMES)), ALGORITHM_NAMES, 'accepted signature algorithms'),
   KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
   KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
+  ...KAFKA_SECURITY_SETTINGS,
   FEED_TOKEN: row(
     optional(feedToken),
     undefined,
@@ -109,6 +117,12 @@ export const SIDECAR_SETTINGS = {
     duration('100ms', '10m'),
     3000,
     "how far Kafka may be behind before the issuer's own feed is read as well",
+  ),
+  // A token lives five minutes; whoever asks in the same minute costs the issuer one reading of its ledger together.
+  DIGEST_INTERVAL: row(
+    duration('1s', '1h'),
+    60_000,
+    "how often the known revocations are compared with the issuer's, to find what Kafka has lost",
   ),
   JWKS_REFRESH: row(duration('1s', '24h'), 300_000, 'how often the keys are fetched'),
   JWKS_COOLDOWN: row(duration('100ms', '10m'), 5000, 'the shortest time between two attempts to fetch keys'),
@@ -145,8 +159,8 @@ export type SidecarSettings = Omit<SettingValues<typeof SIDECAR_SETTINGS>, 'UPST
 export function readSidecarSettings(env: NodeJS.ProcessEnv): SidecarSettings {
   const values = readSettings(SIDECAR_SETTINGS, env)
   const { UPSTREAM } = values
-  if (UPSTREAM === undefined) {
-    throw new SettingsError(['UPSTREAM: is needed: the address of the service behind the sidecar'])
-  }
+  const problems = kafkaConflicts(values)
+  if (UPSTREAM === undefined) problems.push('UPSTREAM: is needed: the address of the service behind the sidecar')
+  if (UPSTREAM === undefined || problems.length > 0) throw new SettingsError(problems)
   return { ...values, UPSTREAM, ISSUER_INTERNAL_URL: values.ISSUER_INTERNAL_URL ?? values.ISSUER_URL }
 }

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join, relative } from 'node:path'
+import { delimiter, dirname, join, relative, resolve, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createTapReader, type TapReader } from './helpers/tap-output.ts'
+import { findChromium } from './servers/chromium.ts'
 import type { Server } from './servers/server.ts'
 import { serversRequired, sharedServers } from './servers/shared.ts'
 import { missingVariable, ServerUnavailable } from './servers/sources.ts'
@@ -40,24 +41,32 @@ function readArguments(args: string[]): { options: string[]; files: string[] } {
 const isOptionValue = (arg: string, before = ''): boolean =>
   before.startsWith('-') && !before.includes('=') && statSync(arg, { throwIfNoEntry: false }) === undefined
 
+/** Runs `prepare`; what can't be had goes into `missing`, unless everything is required here. */
+async function unlessMissing(kind: string, missing: string[], prepare: () => Promise<void>): Promise<void> {
+  try {
+    await prepare()
+  } catch (error) {
+    if (serversRequired() || !(error instanceof ServerUnavailable)) throw error
+    process.stderr.write(`${error.message}\nThe tests that need it are skipped.\n`)
+    missing.push(kind)
+  }
+}
+
 /** Starts what no variable names; the addresses, and what can't be had, go into `env`. */
-async function startShared(env: Record<string, string>): Promise<Server[]> {
+async function startShared(env: Record<string, string>, needsBrowser: boolean): Promise<Server[]> {
   const missing: string[] = []
   const starting: Promise<Server>[] = []
   for (const [kind, { variable, find, start }] of Object.entries(sharedServers)) {
     if (process.env[variable]) continue
-    try {
-      // One after the other: two at once would fight for the lock of the machine's package manager.
+    // One after the other: two at once would fight for the lock of the machine's package manager.
+    await unlessMissing(kind, missing, async () => {
       await find()
       const server = start()
       starting.push(server)
       env[variable] = (await server).url
-    } catch (error) {
-      if (serversRequired() || !(error instanceof ServerUnavailable)) throw error
-      process.stderr.write(`${error.message}\nThe tests that need it are skipped.\n`)
-      missing.push(kind)
-    }
+    })
   }
+  if (needsBrowser) await unlessMissing('chromium', missing, async () => void (await findChromium()))
   env[missingVariable] = missing.join(',')
   return Promise.all(starting)
 }
@@ -138,7 +147,8 @@ async function main(): Promise<number> {
       process.kill(-tap.child.pid, 'SIGKILL')
     })
   }
-  const servers = await startShared(env)
+  const needsBrowser = files.some((file) => dirname(resolve(file)).endsWith(`${sep}browser`))
+  const servers = await startShared(env, needsBrowser)
   tap = startTap(options, files, env, reader)
   const code = await tap.ended
   await Promise.all(servers.map((server) => server.stop()))

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'
 import { busyS } from '../machine.ts'
 import { type Cost, costOf } from '../process-cost.ts'
+import { latencyOf } from '../report.ts'
 
 // One load on one address, in a process of its own; prints its Measurement as a line of JSON.
 
@@ -45,12 +46,11 @@ const own = process.cpuUsage(ownBefore)
 const oursS = (own.user + own.system) / 1e6 + cpuS.reduce((sum, s) => sum + s, 0)
 const othersCores = Math.max(0, busyS() - busyBefore - oursS) / seconds
 // autocannon's own percentiles are whole milliseconds.
-const sorted = Float64Array.from(latencies).sort()
-const percentile = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+const { p50, p99 } = latencyOf(latencies)
 const measurement: Measurement = {
   requests,
   seconds,
-  latencyMs: { p50: percentile(0.5), p99: percentile(0.99) },
+  latencyMs: { p50, p99 },
   failures,
   cpuS,
   after,

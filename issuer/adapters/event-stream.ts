@@ -76,8 +76,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   /** Reads what is new. @returns the instant before which everything has now been pushed: milliseconds */
   const readLedger = async () => {
     const completeUntilMs = clock.now()
-    const nowS = place ? Math.floor(completeUntilMs / 1000) : NEVER_S
-    const { entries, cursor } = await ledger.since(instance, place?.cursor, nowS)
+    // What is new goes out whatever its expiry: our clock may be ahead, and the place never comes back.
+    const { entries, cursor } = await ledger.since(instance, place?.cursor, place ? 0 : NEVER_S)
     for (const { revocation } of entries) push(revocation)
     place = { cursor }
     positioned.resolve()
@@ -93,7 +93,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
         const completeUntilMs = await readLedger()
         if (performance.now() >= beatAt) {
           beatAt = performance.now() + heartbeatMs
-          broadcast(recent.frame(sign({ type: 'heartbeat', instance, completeUntilMs })))
+          broadcast(recent.frame(sign({ type: 'heartbeat', feed: 'stream', instance, completeUntilMs })))
         }
         if (failing) log.info('the event stream reads the ledger again')
         failing = false
@@ -119,8 +119,10 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   const subscribe = (out: Writable, lastEventId?: string) => {
     if (stopped()) return void out.destroy()
     const missed = lastEventId === undefined ? undefined : recent.since(lastEventId)
+    const gone = Promise.withResolvers<void>()
     const subscriber = createSubscriber(out, (reason) => {
       subscribers.delete(subscriber)
+      gone.resolve()
       observe.ended(reason)
       log.info({ reason }, 'a subscriber of the event stream is gone')
     })
@@ -128,7 +130,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     subscribers.add(subscriber)
     log.info({ resumed: missed !== undefined }, 'a subscriber of the event stream has come')
     startTail()
-    void begin(subscriber, missed ?? snapshot())
+    void begin(subscriber, missed ?? snapshot(subscriber, gone.promise))
   }
 
   const begin = async (subscriber: Subscriber, frames: Iterable<string> | AsyncIterable<string>) => {
@@ -140,11 +142,13 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     }
   }
 
-  const snapshot = async function* () {
+  const snapshot = async function* (subscriber: Subscriber, gone: Promise<void>) {
     // Its id is the place at which the subscriber came: what was pushed since then is sent after it.
     const at = recent.position()
     // What is committed before the place the tail goes on from has to be in the snapshot.
-    await positioned.promise
+    await Promise.race([positioned.promise, gone])
+    // While the ledger is away sidecars come and go: nothing is kept or read for those who have gone.
+    if (subscriber.ended) return
     yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
   }
 

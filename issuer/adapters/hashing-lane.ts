@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { hash, verify } from '@node-rs/argon2'
+import { hash } from '@node-rs/argon2'
 import { gauge, histogram, type Metrics } from '../../shared/metrics.ts'
 import { type HashCost, isAffordable, parseHash } from '../domain/password-hash.ts'
 import { HashingOverloaded, type PasswordHasher } from '../domain/ports.ts'
+import { lowerPoolPriority } from './thread-priority.ts'
+import { verifyHash } from './verify-hash.ts'
 
 export interface HashingLaneOptions {
   cost: HashCost
@@ -17,7 +19,6 @@ export interface HashingLaneOptions {
 
 // The package's `Algorithm` is a const enum, which type stripping can't import.
 const ARGON2ID = 2
-const VARIANT = 'argon2id'
 
 /**
  * Argon2id in a lane of its own. Hashing runs on libuv's few threads; without a bound a storm of logins would take all
@@ -32,7 +33,7 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
     ['operation'],
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
   )
-  const take = createLane(options)
+  const { take, isFull } = createLane(options)
   const run = <T>(operation: string, work: () => Promise<T>) =>
     take(async () => {
       const stop = seconds.startTimer({ operation })
@@ -50,32 +51,44 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
   }
   // Nobody knows its password, so checking against it is the same work for nothing.
   const nobody = await hash(randomBytes(32), parameters)
+  const nobodyParsed = parseHash(nobody)!
+  // Only now: the pool's threads begin with its first work.
+  lowerPoolPriority()
 
   return {
     hash: (password) => run('hash', () => hash(password, parameters)),
     async verify(stored, password) {
       const parsed = stored === undefined ? undefined : parseHash(stored)
       const usable = parsed !== undefined && isAffordable(parsed)
-      const matches = await run('verify', () => verify(usable ? stored! : nobody, password))
+      const [text, known] = usable ? [stored!, parsed] : [nobody, nobodyParsed]
+      const matches = await run('verify', () => verifyHash(text, known, password))
       return usable && matches
     },
     needsRehash(stored) {
-      const { variant, memoryKib, time, parallelism } = parseHash(stored) ?? {}
-      return (
-        variant !== VARIANT || memoryKib !== cost.memoryKib || time !== cost.time || parallelism !== cost.parallelism
-      )
+      const parsed = parseHash(stored)
+      if (parsed?.scheme !== 'argon2id') return true
+      const { memoryKib, time, parallelism } = parsed
+      return memoryKib !== cost.memoryKib || time !== cost.time || parallelism !== cost.parallelism
     },
+    fullForS: () => (isFull() ? retryAfterS(options) : undefined),
   }
 }
 
+/** By then everyone who waits now has had a turn or was sent away. */
+function retryAfterS({ deadlineMs }: HashingLaneOptions): number {
+  return Math.ceil(deadlineMs / 1000)
+}
+
 /** At most `concurrency` at once, in order of arrival; the queue is bounded, and so is the wait in it. */
-function createLane({ concurrency, queue, deadlineMs, metrics }: HashingLaneOptions) {
+function createLane(options: HashingLaneOptions) {
+  const { concurrency, queue, deadlineMs, metrics } = options
   const waiting = new Set<() => void>()
   let running = 0
   gauge(metrics, 'password_hash_queue', 'Passwords that wait to be hashed.', () => waiting.size)
   gauge(metrics, 'password_hash_running', 'Passwords being hashed.', () => running)
 
-  const overloaded = () => new HashingOverloaded(Math.ceil(deadlineMs / 1000))
+  const overloaded = () => new HashingOverloaded(retryAfterS(options))
+  const isFull = () => running >= concurrency && waiting.size >= queue
 
   const turn = () =>
     new Promise<void>((resolve, reject) => {
@@ -92,9 +105,9 @@ function createLane({ concurrency, queue, deadlineMs, metrics }: HashingLaneOpti
       waiting.add(begin)
     })
 
-  return async <T>(work: () => Promise<T>): Promise<T> => {
+  const take = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (isFull()) throw overloaded()
     if (running < concurrency) running++
-    else if (waiting.size >= queue) throw overloaded()
     else await turn()
     try {
       return await work()
@@ -104,4 +117,5 @@ function createLane({ concurrency, queue, deadlineMs, metrics }: HashingLaneOpti
       next?.()
     }
   }
+  return { take, isFull }
 }

@@ -5,7 +5,7 @@ import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import type { Check } from '../../shared/operations.ts'
 import type { OutgoingEvent, Publisher } from '../domain/ports.ts'
-import { countPartitions, ensureTopic, type RevocationTopic } from './kafka-topic.ts'
+import { countPartitions, ensureTopic, mayLackEvents, type RevocationTopic } from './kafka-topic.ts'
 
 /** Events sent in one request at most: about 350 kB, well below a broker's default limit of 1 MB. */
 const MAX_BATCH = 500
@@ -34,6 +34,7 @@ interface Session {
  * producer is meant to retry without end, where a logout wants an answer.
  * @param instance how the broker's log names this issuer, and the message key of heartbeats
  * @param lookEveryMs how often it looks for new partitions: milliseconds, at least twice what sidecars take
+ * @param live all that is live, which a log that may lack some of it gets before anything else
  */
 export function createKafkaPublisher(
   address: RevocationTopic,
@@ -41,6 +42,7 @@ export function createKafkaPublisher(
   log: Log,
   lifecycle: Lifecycle,
   lookEveryMs = 2 * PARTITIONS_MAX_AGE_MS,
+  live?: () => AsyncIterable<OutgoingEvent[]>,
 ): Publisher & { check(): Check } {
   const { topic } = address
   const partitionOf = createPartitioner(topic)
@@ -51,6 +53,8 @@ export function createKafkaPublisher(
   let waitingEvents = 0
   let sending = false
   let reported = false
+  const acknowledged = new Map<number, bigint>()
+  let lost = false
 
   const open = async (working: () => void) => {
     const connection = connectKafka(address, `sallyport-issuer-${instance}`, log)
@@ -65,6 +69,11 @@ export function createKafkaPublisher(
       await ensureTopic(admin, address, log)
       await lookAtPartitions(admin)
       await producer.connect()
+      if (live && (lost || (await mayLackEvents(admin, address)))) {
+        await fill(producer, live)
+        acknowledged.clear()
+      }
+      lost = false
       working()
       log.info({ topic, partitions }, 'connected to Kafka')
       reported = false
@@ -75,6 +84,25 @@ export function createKafkaPublisher(
       await Promise.all([connection.end(producer), connection.end(admin)])
       connection.destroy()
     }
+  }
+
+  const fill = async (producer: Producer, batches: () => AsyncIterable<OutgoingEvent[]>) => {
+    log.info({ topic }, 'the log may lack revocations; all that are live are published again')
+    for await (const batch of batches()) {
+      for (let start = 0; start < batch.length; start += MAX_BATCH) {
+        const messages = batch.slice(start, start + MAX_BATCH).flatMap(toMessages)
+        await withDeadline(send(producer, topic, messages), SEND_DEADLINE_MS)
+      }
+    }
+  }
+
+  /** @throws when a log has become shorter: what it acknowledged before is gone */
+  const requireGrowth = (offsets: Awaited<ReturnType<typeof send>>) => {
+    for (const [partition, offset] of offsets) {
+      lost ||= offset <= (acknowledged.get(partition) ?? -1n)
+      acknowledged.set(partition, offset)
+    }
+    if (lost) throw new Error('the log has lost what it had acknowledged')
   }
 
   /** Lets events through until something fails or the process ends. */
@@ -116,7 +144,7 @@ export function createKafkaPublisher(
       try {
         if (!used) throw new Error('Kafka is not reachable')
         const messages = batch.flatMap(({ events }) => events.flatMap(toMessages))
-        await withDeadline(send(used.producer, topic, messages), SEND_DEADLINE_MS)
+        requireGrowth(await withDeadline(send(used.producer, topic, messages), SEND_DEADLINE_MS))
         for (const { resolve } of batch) resolve()
       } catch (error) {
         for (const { reject } of batch) reject(error)
@@ -169,12 +197,16 @@ export function createKafkaPublisher(
   }
 }
 
-/** @throws as well when a partition did not acknowledge: kafkajs drops messages for one that it does not know */
-async function send(producer: Producer, topic: string, messages: Message[]): Promise<void> {
+/**
+ * @returns the offset that each partition gave to the first message
+ * @throws as well when a partition did not acknowledge: kafkajs drops messages for one that it does not know
+ */
+async function send(producer: Producer, topic: string, messages: Message[]): Promise<Map<number, bigint>> {
   const results = await producer.send({ topic, acks: -1, timeout: SEND_DEADLINE_MS, messages })
-  const acknowledged = new Set(results.map(({ partition }) => partition))
+  const acknowledged = new Map(results.map(({ partition, baseOffset }) => [partition, BigInt(baseOffset!)]))
   if (messages.some(({ partition }) => !acknowledged.has(partition!)))
     throw new Error('a partition did not acknowledge')
+  return acknowledged
 }
 
 /** kafkajs's own rule (murmur2, as the Java client has it) over the number of partitions that we know. */

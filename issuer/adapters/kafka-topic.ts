@@ -27,6 +27,30 @@ export async function countPartitions(admin: Admin, topic: string): Promise<numb
   return topics[0]?.partitions.length ?? 0
 }
 
+/** Nobody has written for this long: no issuer was there, or not with Kafka. Heartbeats come each second. Milliseconds. */
+const SILENT_MS = 30_000
+/** How much longer than a token a revocation can matter: milliseconds. */
+const BEYOND_LIFETIME_MS = 60_000
+
+/**
+ * Whether revocations that matter may be missing in the log although they count as published: it does not reach back
+ * far enough, for it is new or was lost, or it was left alone while the issuers had another feed.
+ */
+export async function mayLackEvents(admin: Admin, { topic, lifetimeS }: RevocationTopic): Promise<boolean> {
+  const now = Date.now()
+  const offsets = await admin.fetchTopicOffsets(topic)
+  const firstAfter = async (ms: number) => {
+    const found = await admin.fetchTopicOffsetsByTimestamp(topic, ms)
+    return new Map(found.map(({ partition, offset }) => [partition, BigInt(offset)]))
+  }
+  const relevant = await firstAfter(now - lifetimeS * 1000 - BEYOND_LIFETIME_MS)
+  const recent = await firstAfter(now - SILENT_MS)
+  return offsets.some(
+    ({ partition, low, high }) =>
+      (relevant.get(partition) ?? 0n) <= BigInt(low) || (recent.get(partition) ?? BigInt(high)) >= BigInt(high),
+  )
+}
+
 async function exists(admin: Admin, topic: string): Promise<boolean> {
   try {
     return (await countPartitions(admin, topic)) > 0
@@ -41,13 +65,19 @@ async function warnOfSettings(admin: Admin, topic: string, lifetimeS: number, lo
     const resource = {
       type: kafkajs.ConfigResourceTypes.TOPIC,
       name: topic,
-      configNames: ['cleanup.policy', 'retention.ms'],
+      configNames: ['cleanup.policy', 'retention.ms', 'compression.type'],
     }
     const { resources } = await admin.describeConfigs({ resources: [resource], includeSynonyms: false })
     const values = new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]))
     const retentionMs = Number(values.get('retention.ms'))
     if (values.get('cleanup.policy') !== 'delete') {
       log.warn({ topic }, 'the topic of revocations has to have cleanup.policy=delete: others lose revocations')
+    }
+    if (values.get('compression.type') !== 'uncompressed') {
+      log.warn(
+        { topic },
+        'the topic of revocations ought to have compression.type=uncompressed: others let any writer stop its readers',
+      )
     }
     if (retentionMs !== -1 && retentionMs < 2 * lifetimeS * 1000) {
       log.warn({ topic, retentionMs }, 'retention.ms of the topic of revocations is below two access-token lifetimes')

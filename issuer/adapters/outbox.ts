@@ -2,9 +2,10 @@ import type { Clock } from '../../shared/clock.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
-import { partitionKey } from '../../shared/revocation.ts'
+import { partitionKey, type Revocation } from '../../shared/revocation.ts'
 import type { SecurityEvent } from '../../shared/security-event.ts'
-import type { Ledger, LedgerEntry, OutgoingEvent, Publisher } from '../domain/ports.ts'
+import type { Ledger, OutgoingEvent, Publisher } from '../domain/ports.ts'
+import type { Replay } from './replay.ts'
 
 /** Entries read, published and marked at once. */
 const BATCH = 500
@@ -16,6 +17,8 @@ export interface OutboxParts {
   /** Which issuer process says so. */
   instance: string
   clock: Clock
+  /** Publishes what the log needs beside new entries. */
+  replay?: Replay
 }
 
 /**
@@ -26,25 +29,52 @@ export interface OutboxParts {
  * @returns how many entries were published
  */
 export async function publishRound(parts: OutboxParts, onRead?: (entries: number) => void): Promise<number> {
-  const { ledger, publisher, sign, instance, clock } = parts
+  try {
+    return await publishAll(parts, onRead)
+  } catch (error) {
+    parts.replay?.beginAnew()
+    throw error
+  }
+}
+
+async function publishAll(parts: OutboxParts, onRead?: (entries: number) => void): Promise<number> {
+  const { ledger, publisher, sign, instance, clock, replay } = parts
+  const publish = (revocations: Revocation[]) =>
+    publisher.publish(revocations.map((revocation) => toEvent(revocation, sign)))
   const completeUntilMs = clock.now()
   let published = 0
   for (let full = true; full; ) {
     const entries = await ledger.unpublished(instance, BATCH)
     onRead?.(entries.length)
     if (entries.length > 0) {
-      await publisher.publish(entries.map((entry) => toEvent(entry, sign)))
+      await publish(entries.map(({ revocation }) => revocation))
       await ledger.markPublished(entries.map(({ id }) => id))
     }
     published += entries.length
     full = entries.length === BATCH
   }
+  do {
+    await replay?.round(publish)
+  } while (replay?.isOutdated())
+  // Nothing is awaited from there to the signature, so it knows of no revoked key that the replay has not heard of.
   const token = sign({ type: 'heartbeat', instance, completeUntilMs })
   await publisher.publish([{ key: undefined, token }])
   return published
 }
 
-function toEvent({ revocation }: LedgerEntry, sign: OutboxParts['sign']): OutgoingEvent {
+/** All that is live in the ledger, published or not, for a log that may lack some of it. */
+export async function* liveEvents({
+  ledger,
+  sign,
+  instance,
+  clock,
+}: Omit<OutboxParts, 'ledger' | 'publisher'> & { ledger: Pick<Ledger, 'live'> }): AsyncGenerator<OutgoingEvent[]> {
+  for await (const batch of ledger.live(instance, Math.floor(clock.now() / 1000))) {
+    yield batch.map((revocation) => toEvent(revocation, sign))
+  }
+}
+
+function toEvent(revocation: Revocation, sign: OutboxParts['sign']): OutgoingEvent {
   return { key: partitionKey(revocation), token: sign({ type: 'revocation', revocation }) }
 }
 

@@ -1,14 +1,32 @@
-import type { Ledger, Sessions, SigningKeys, Users } from '../domain/ports.ts'
+import type {
+  Clients,
+  GuessCounts,
+  Ledger,
+  OneTimeTokens,
+  RequestCounts,
+  Roles,
+  Sessions,
+  SigningKeys,
+  Users,
+} from '../domain/ports.ts'
 
 /** What has to be in a durable store. */
 export interface DurablePorts {
   users: Users
+  roles: Roles
   ledger: Ledger
   signingKeys: SigningKeys
+  clients: Clients
+  oneTimeTokens: OneTimeTokens
 }
 
 export interface SessionPorts {
   sessions: Sessions
+}
+
+/** What replicas count together. */
+export interface CountPorts {
+  counts: RequestCounts & GuessCounts
 }
 
 /** One store, which may be behind several ports. */

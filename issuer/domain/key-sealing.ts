@@ -1,4 +1,14 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
+import type { SigningKeyPair } from '../../shared/jws.ts'
+import type { StoredSigningKey } from './signing-key.ts'
 
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -9,6 +19,8 @@ export interface KeySealing {
   seal(kid: string, privateKey: Buffer): string
   /** @returns `undefined` when none of the master keys opens it */
   open(kid: string, sealed: string): Buffer | undefined
+  /** Whether the master key that seals now opens it. */
+  isUpToDate(kid: string, sealed: string): boolean
 }
 
 /** AES-256-GCM under keys derived from the master keys: the first seals, all of them open. */
@@ -30,7 +42,44 @@ export function createKeySealing(masterKeys: readonly string[]): KeySealing {
       }
       return undefined
     },
+    isUpToDate: (kid, sealed) => open(keys[0]!, kid, Buffer.from(sealed, 'base64url')) !== undefined,
   }
+}
+
+/** A key pair as it is stored: published from now on, when it is, and signing from nobody knows when. */
+export function sealKeyPair(sealing: KeySealing, { kid, alg, privateKey }: SigningKeyPair, nowMs: number) {
+  return {
+    kid,
+    alg,
+    state: 'next',
+    sealedPrivateKey: sealing.seal(kid, toDer(privateKey)),
+    createdAt: nowMs,
+    signsFrom: null,
+    retiredAt: null,
+    revokedAt: null,
+  } satisfies StoredSigningKey as StoredSigningKey
+}
+
+/** @returns `undefined` when none of the master keys opens it */
+export function openKeyPair(sealing: KeySealing, stored: StoredSigningKey): SigningKeyPair | undefined {
+  const { kid, alg, sealedPrivateKey } = stored
+  const der = sealing.open(kid, sealedPrivateKey)
+  if (!der) return undefined
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+  return { kid, alg, privateKey, key: createPublicKey(privateKey) }
+}
+
+/** The keys with what an older master key had sealed sealed anew; the others are the very same objects. */
+export function resealed(sealing: KeySealing, keys: readonly StoredSigningKey[]): readonly StoredSigningKey[] {
+  return keys.map((key) => {
+    if (key.sealedPrivateKey === '' || sealing.isUpToDate(key.kid, key.sealedPrivateKey)) return key
+    const der = sealing.open(key.kid, key.sealedPrivateKey)
+    return der ? { ...key, sealedPrivateKey: sealing.seal(key.kid, der) } : key
+  })
+}
+
+function toDer(privateKey: KeyObject): Buffer {
+  return privateKey.export({ format: 'der', type: 'pkcs8' })
 }
 
 function open(key: Buffer, kid: string, bytes: Buffer): Buffer | undefined {

@@ -1,13 +1,10 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { LEEWAY_S } from '../../shared/clock.ts'
-import { type Jwks, type PublicJwk, toJwk } from '../../shared/jwks.ts'
+import type { Clock } from '../../shared/clock.ts'
+import { type Jwks, toJwk } from '../../shared/jwks.ts'
 import type { SigningKeyPair, VerificationKey } from '../../shared/jws.ts'
-import type { KeySealing } from './key-sealing.ts'
-import type { SigningKeys } from './ports.ts'
-import type { StoredSigningKey } from './signing-key.ts'
-
-/** How long anyone may cache the key set, in seconds; so long a new key is published before it signs. */
-export const JWKS_MAX_AGE_S = 300
+import { pause } from '../../shared/lifecycle.ts'
+import { type KeySealing, openKeyPair } from './key-sealing.ts'
+import { type SigningKeys, StoreUnavailable } from './ports.ts'
+import { isPublished, KEYS_LEASE_MS, type StoredSigningKey } from './signing-key.ts'
 
 /** The stored keys can't be used: nothing this instance could sign would be worth anything. */
 export class SigningKeysUnusable extends Error {
@@ -19,82 +16,116 @@ export class SigningKeysUnusable extends Error {
 
 /** The keys of this instance, in memory: asking for one never waits. */
 export interface KeySet {
-  /** The key that signs now. */
+  /** The key that signs now. @throws StoreUnavailable when it is not known any more whether it still does */
   current(): SigningKeyPair
   keyFor(kid: string): VerificationKey | undefined
-  /** What is published: next, current, and retired keys whose last token may still be valid. */
+  /**
+   * What is published: next, current, and retired keys whose last token may still be valid.
+   * @throws StoreUnavailable when a key may be missing or have been revoked meanwhile
+   */
   jwks(): Jwks
+  /** All keys as they were read last, those that are gone included. */
+  stored(): readonly StoredSigningKey[]
   /** Reads the keys again. @throws SigningKeysUnusable, StoreUnavailable; what was known stays in use then */
   reload(): Promise<void>
-  /** Reads the keys again unless that was done a moment ago, and never throws. */
+  /**
+   * What was stored before the call is known after it, unless the store is away. Calls share reads, of which there are
+   * at most forty a second whoever asks. Never throws.
+   */
   refresh(): Promise<void>
 }
 
-/** An unknown `kid` may cost at most one read of the store in this time: milliseconds. */
-const REFRESH_COOLDOWN_MS = 5000
+/** The shortest time from one read that {@link KeySet.refresh} begins to the next: milliseconds. */
+const REFRESH_EVERY_MS = 25
 
 export interface KeySetPorts {
   signingKeys: SigningKeys
   sealing: KeySealing
-  clock: { now(): number }
+  clock: Clock
 }
 
-/** @param lifetimeS how long an access token lives: seconds */
-export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, lifetimeS: number): KeySet {
-  let opened = new Map<string, SigningKeyPair>()
-  let stored: StoredSigningKey[] = []
+export interface KeySetRules {
+  /** How long an access token lives: seconds. */
+  lifetimeS: number
+  /** How long what was read is believed: milliseconds; see {@link KEYS_LEASE_MS}. */
+  leaseMs?: number
+}
+
+export function createKeySet(
+  { signingKeys, sealing, clock }: KeySetPorts,
+  { lifetimeS, leaseMs = KEYS_LEASE_MS }: KeySetRules,
+): KeySet {
+  let stored: readonly StoredSigningKey[] = []
+  /** Those that are not gone. */
+  let usable = new Map<string, { key: StoredSigningKey; pair: SigningKeyPair }>()
   let current: SigningKeyPair | undefined
-  let refreshedAt = -Infinity
-  let refreshing: Promise<void> | undefined
-  const published = () => stored.filter((key) => isPublished(key, clock.now(), lifetimeS))
+  let readAt = Number.NEGATIVE_INFINITY
+  let [asked, answered] = [0, 0]
+  let reading: Promise<void> = Promise.resolve()
+  let waiting: Promise<void> | undefined
+  let begunAt = Number.NEGATIVE_INFINITY
+
+  const isOut = ({ key }: { key: StoredSigningKey }) => isPublished(key, clock.now(), lifetimeS)
+  const requireLease = () => {
+    // A clock that was set back says as little as one that has gone on.
+    if (Math.abs(clock.now() - readAt) > leaseMs) {
+      throw new StoreUnavailable('the store of signing keys', new Error('the keys were read too long ago'))
+    }
+  }
 
   const reload = async () => {
+    const ordinal = ++asked
+    const began = clock.now()
     const found = await signingKeys.all()
-    const pairs = new Map(found.map((key) => [key.kid, opened.get(key.kid) ?? openKey(key, sealing)]))
-    const signing = found.find(({ state }) => state === 'current')
+    // An answer that was overtaken by a later one must not bring back what has changed since.
+    if (ordinal < answered) return
+    const live = found.filter(({ state }) => state !== 'gone')
+    const opened = new Map(
+      live.map((key) => [key.kid, { key, pair: usable.get(key.kid)?.pair ?? openKey(sealing, key) }]),
+    )
+    const signing = live.find(({ state }) => state === 'current')
     if (!signing) throw new SigningKeysUnusable('there is no current signing key in the store')
-    opened = pairs
     stored = found
-    current = pairs.get(signing.kid)
+    usable = opened
+    current = opened.get(signing.kid)!.pair
+    readAt = began
+    answered = ordinal
+  }
+
+  const readInTurn = async () => {
+    await reading
+    await pause(Math.max(0, begunAt + REFRESH_EVERY_MS - performance.now()))
+    waiting = undefined
+    begunAt = performance.now()
+    reading = reload().catch(() => {})
+    await reading
   }
 
   return {
     current() {
       if (!current) throw new SigningKeysUnusable('there is no signing key')
+      requireLease()
       return current
     },
-    keyFor: (kid) => (published().some((key) => key.kid === kid) ? opened.get(kid) : undefined),
-    jwks: () => ({ keys: published().map(({ kid }) => toJwk(opened.get(kid)!)) }),
+    keyFor(kid) {
+      const found = usable.get(kid)
+      return found && isOut(found) ? found.pair : undefined
+    },
+    jwks() {
+      requireLease()
+      return { keys: [...usable.values()].filter(isOut).map(({ pair }) => toJwk(pair)) }
+    },
+    stored: () => stored,
     reload,
     refresh() {
-      if (!refreshing && clock.now() - refreshedAt >= REFRESH_COOLDOWN_MS) {
-        refreshedAt = clock.now()
-        refreshing = reload()
-          .catch(() => {})
-          .finally(() => {
-            refreshing = undefined
-          })
-      }
-      return refreshing ?? Promise.resolve()
+      waiting ??= readInTurn()
+      return waiting
     },
   }
 }
 
-/** A retired key is gone once no token it signed can be accepted any more. */
-export function isPublished(key: StoredSigningKey, nowMs: number, lifetimeS: number): boolean {
-  return key.retiredAt === null || nowMs < key.retiredAt + (lifetimeS + 2 * LEEWAY_S) * 1000
-}
-
-/** The JWK Thumbprint of RFC 7638: SHA-256 over the members that make the key, in order. */
-export function thumbprint(publicKey: KeyObject): string {
-  const { crv, e, kty, n, x, y } = publicKey.export({ format: 'jwk' }) as Partial<PublicJwk>
-  // JSON leaves out what this type of key does not have.
-  return createHash('sha256').update(JSON.stringify({ crv, e, kty, n, x, y })).digest('base64url')
-}
-
-function openKey({ kid, alg, sealedPrivateKey }: StoredSigningKey, sealing: KeySealing): SigningKeyPair {
-  const der = sealing.open(kid, sealedPrivateKey)
-  if (!der) throw new SigningKeysUnusable('MASTER_KEY does not open the signing keys in the store: is it another one?')
-  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
-  return { kid, alg, privateKey, key: createPublicKey(privateKey) }
+function openKey(sealing: KeySealing, stored: StoredSigningKey): SigningKeyPair {
+  const pair = openKeyPair(sealing, stored)
+  if (!pair) throw new SigningKeysUnusable('MASTER_KEY does not open the signing keys in the store: is it another one?')
+  return pair
 }

@@ -1,20 +1,28 @@
 import type { Clock } from '../../shared/clock.ts'
+import type { RoleGrants } from './grants.ts'
 import type { Tokens } from './issue-tokens.ts'
 import { readEmail, readUsername } from './normal-form.ts'
 import { isUnusable, normalizePassword } from './password-policy.ts'
-import type { Audit, PasswordHasher, Users } from './ports.ts'
-import type { ClientFacts, StartSession } from './start-session.ts'
-import type { User, UserChange } from './user.ts'
+import type { Audit, PasswordHasher, Sessions, Users } from './ports.ts'
+import { narrowScope } from './scope.ts'
+import { auditFacts, type ClientFacts, type StartSession } from './start-session.ts'
+import type { Throttle, Throttled } from './throttle.ts'
+import type { User } from './user.ts'
 
 export interface LoginInput {
   /** Which of the two is up to the client. */
   login: { email: string } | { username: string }
   password: string
   client: ClientFacts
+  /** What the scope of the session's tokens is narrowed to; by default all that the roles permit. */
+  scope?: string | null
 }
 
 /** Why a login failed is for the audit log; the client hears the same for all of it. */
-export type LoginResult = { ok: true; user: User; tokens: Tokens } | { ok: false; code: 'credentials_invalid' }
+export type LoginResult =
+  | { ok: true; user: User; tokens: Tokens }
+  | { ok: false; code: 'credentials_invalid' | 'scope_invalid' }
+  | Throttled
 
 /**
  * Checks the password and starts a session of its own.
@@ -22,40 +30,80 @@ export type LoginResult = { ok: true; user: User; tokens: Tokens } | { ok: false
  */
 export type Login = (input: LoginInput) => Promise<LoginResult>
 
+export interface LoginRules {
+  /** Whether a user has to have verified the e-mail address first. */
+  requireVerified: boolean
+}
+
+// A second time only for who was logged out everywhere, or changed the password, while the first one ran.
+const MAX_ATTEMPTS = 2
+
 export interface LoginPorts {
   users: Users
+  sessions: Sessions
   hasher: PasswordHasher
+  roleGrants: RoleGrants
   startSession: StartSession
   audit: Audit
   clock: Clock
 }
 
 /**
- * Unknown user, wrong password, disabled account, empty password: one answer after one hash. A password too long to be
- * anyone's is refused without: that depends on nothing but the request.
+ * Unknown user, wrong password, disabled or unverified account, empty password: one answer after one hash. A password
+ * too long to be anyone's is refused without: that depends on nothing but the request.
  */
-export function createLogin({ users, hasher, startSession, audit, clock }: LoginPorts): Login {
-  return async ({ login, password, client }) => {
+export function createLogin(
+  { users, sessions, hasher, roleGrants, startSession, audit, clock }: LoginPorts,
+  { requireVerified }: LoginRules,
+): Login {
+  /** Only where the hash is still the one that was checked: the user may have another password by now. */
+  const rehash = async ({ id, passwordHash }: User, password: string) => {
+    if (!hasher.needsRehash(passwordHash)) return
+    await users.update(id, { passwordHash: await hasher.hash(password) }, { onlyIf: { passwordHash } })
+  }
+
+  return async ({ login, password, client, scope }) => {
     const refuse = (reason: string, user?: User): LoginResult => {
-      audit.record('login_failed', { reason, sub: user?.id ?? null, address: client.address })
+      audit.record('login_failed', { reason, sub: user?.id ?? null, ...auditFacts(client) })
       return { ok: false, code: 'credentials_invalid' }
     }
     if (isUnusable(password)) return refuse('password_unusable')
-    const issuedAtMs = clock.now()
-    const user = await find(users, login)
     const normal = normalizePassword(password)
-    const matches = await hasher.verify(user?.passwordHash, normal)
-    if (!user) return refuse('user_unknown')
-    if (!matches) return refuse('password_wrong', user)
-    if (!user.isActive) return refuse('user_inactive', user)
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const issuedAtMs = clock.now()
+      const user = await find(users, login)
+      const matches = await hasher.verify(user?.passwordHash, normal)
+      if (!user) return refuse('user_unknown')
+      if (!matches) return refuse('password_wrong', user)
+      if (!user.isActive) return refuse('user_inactive', user)
+      if (requireVerified && !user.isVerified) return refuse('user_unverified', user)
+      if (typeof scope === 'string' && !narrowScope((await roleGrants.of(user.roles)).permissions, scope).ok) {
+        return { ok: false, code: 'scope_invalid' }
+      }
 
-    const change: UserChange = { lastLogin: clock.now() }
-    if (hasher.needsRehash(user.passwordHash)) change.passwordHash = await hasher.hash(normal)
-    if (!(await users.update(user.id, change))) return refuse('user_gone')
-    const tokens = await startSession(user, client, issuedAtMs)
-    audit.record('login', { sub: user.id, address: client.address })
-    return { ok: true, user: { ...user, ...change }, tokens }
+      await rehash(user, normal)
+      const { session, tokens } = await startSession(user, client, issuedAtMs, scope)
+      // Only now, so that whoever ends the sessions of a user either sees this one or is seen here.
+      const lastLogin = clock.now()
+      const onlyIf = { epoch: user.epoch, isActive: true }
+      if (await users.update(user.id, { lastLogin }, { onlyIf })) {
+        audit.record('login', { sub: user.id, ...auditFacts(client) })
+        return { ok: true, user: { ...user, lastLogin }, tokens }
+      }
+      await sessions.end(session.sid)
+    }
+    return refuse('user_changed')
   }
+}
+
+/** The same login, unless the name or the network has failed too often. */
+export function throttleLogin(login: Login, throttle: Throttle): Login {
+  return (input) => throttle(nameOf(input.login), input.client, () => login(input))
+}
+
+function nameOf(login: LoginInput['login']): string {
+  if ('email' in login) return readEmail(login.email)?.key ?? login.email
+  return readUsername(login.username)?.key ?? login.username
 }
 
 async function find(users: Users, login: LoginInput['login']): Promise<User | undefined> {

@@ -2,6 +2,7 @@ import type { Authenticate } from './authenticate.ts'
 import type { Audit, Ledger, Sessions, Users } from './ports.ts'
 import { hashNonce, type MacKey, readRefreshToken } from './refresh-token.ts'
 import type { Ended, Revoke } from './revoke.ts'
+import { isCarriedOver } from './session.ts'
 
 export interface LogoutInput {
   accessToken: string | undefined
@@ -42,7 +43,7 @@ interface Target {
 type Found = { target: Target } | { ended: Ended } | Extract<LogoutResult, { ok: false }>
 
 export function createLogout(ports: LogoutPorts): Logout {
-  const { users, ledger, revoke, audit } = ports
+  const { users, sessions, ledger, revoke, audit } = ports
 
   const endOne = async (target: Target): Promise<LogoutResult> => {
     const previous = await revoke.previous(target.sid)
@@ -55,7 +56,8 @@ export function createLogout(ports: LogoutPorts): Logout {
     // What one logout has ended can't end what came after it.
     if (revoked || !user) return refusal
     // All sessions of that time ended before, perhaps by a request whose answer got lost: it is finished, not repeated.
-    const ended = await revoke.user(sub, epoch < user.epoch ? user.epoch : undefined)
+    const over = epoch < user.epoch && !(await isCarriedOver(sessions, sid, user))
+    const ended = await revoke.user(sub, over ? user.epoch : undefined)
     return ended ? { ok: true, ended } : refusal
   }
 

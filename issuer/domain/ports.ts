@@ -1,7 +1,11 @@
 import type { Revocation } from '../../shared/revocation.ts'
+import type { Client, ClientChange, SecretRotation } from './client.ts'
+import type { OneTimeToken } from './one-time-token.ts'
+import type { Role, RoleChange } from './role.ts'
 import type { Rotation, RotationClaim, Session } from './session.ts'
 import type { StoredSigningKey } from './signing-key.ts'
 import type { User, UserChange } from './user.ts'
+import type { UserPage, UserQuery } from './user-query.ts'
 
 /**
  * What the use cases need from outside. Every call of a store may throw {@link StoreUnavailable}; nothing else is an
@@ -17,27 +21,71 @@ export class StoreUnavailable extends Error {
 }
 
 export type InsertedUser = { ok: true } | { ok: false; taken: 'email' | 'username' }
+/** `id`: a user of the caller's own choosing is there already. */
+export type InsertedOfMany = InsertedUser | { ok: false; taken: 'id' }
 
 /** Users, in the durable store. The unique indexes are the only arbiter of what is taken. */
 export interface Users {
   insert(user: User): Promise<InsertedUser>
+  /** Inserts those it can, in one round trip. @returns what became of each, in their order */
+  insertMany(users: readonly User[]): Promise<InsertedOfMany[]>
   byId(id: string): Promise<User | undefined>
   byEmailKey(key: string): Promise<User | undefined>
   byUsernameKey(key: string): Promise<User | undefined>
-  /** @returns the user as it stands after the change; `undefined` when there is none */
-  update(id: string, change: UserChange): Promise<User | undefined | { ok: false; taken: 'email' | 'username' }>
+  /**
+   * One atomic step.
+   * @param more.onlyIf what the user has to be before it
+   * @param more.raiseEpoch whether the epoch counts up with it
+   * @returns the user as it stands after the change; `undefined` when there is none, or none that is as demanded
+   */
+  update(
+    id: string,
+    change: UserChange,
+    more?: { onlyIf?: UserCondition; raiseEpoch?: boolean },
+  ): Promise<User | undefined | { ok: false; taken: 'email' | 'username' }>
   /** Counts the epoch up in one atomic step. @returns the new epoch; `undefined` when there is no such user */
   raiseEpoch(id: string): Promise<number | undefined>
+  /** One page of a list. It looks at a bounded number of users, so it may be short, or empty, and still not the last. */
+  page(query: UserQuery): Promise<UserPage>
+  /** @returns whether there was one */
+  delete(id: string): Promise<boolean>
+  /** Takes a role from at most `limit` of those who have it. @returns from how many */
+  takeRole(name: string, limit: number): Promise<number>
+}
+
+export type UserCondition = Partial<Pick<User, 'email' | 'passwordHash' | 'epoch' | 'isActive' | 'roles'>>
+
+/** Roles, in the durable store. There are few of them. */
+export interface Roles {
+  /** All of them, by name. */
+  all(): Promise<Role[]>
+  /** @returns false when the name is taken */
+  insert(role: Role): Promise<boolean>
+  /** @returns the role as it stands after the change; `undefined` when there is none */
+  update(name: string, change: RoleChange): Promise<Role | undefined>
+  /** @returns whether there was one */
+  delete(name: string): Promise<boolean>
+}
+
+/** Mailed single-use tokens, in the durable store, until they are used or expire. */
+export interface OneTimeTokens {
+  insert(token: OneTimeToken): Promise<void>
+  find(hash: string): Promise<OneTimeToken | undefined>
+  /** Deletes it in one atomic step. @returns whether it was there: of several at once one gets true */
+  take(hash: string): Promise<boolean>
 }
 
 /** Sessions: losing the last writes is survivable, for the ledger knows what ended. */
 export interface Sessions {
-  create(session: Session): Promise<void>
+  /** @returns how many the user now has, among them perhaps some that ended by themselves */
+  create(session: Session): Promise<number>
   /** One atomic step in one round trip; the rule is `judgeRotation`. */
   rotate(claim: RotationClaim): Promise<Rotation>
   byId(sid: string): Promise<Session | undefined>
   /** The live ones of a user, newest first. */
   list(sub: string, nowMs: number): Promise<Session[]>
+  /** Lets a session live on in a later epoch of its user. @returns whether there was one */
+  carryOver(sid: string, epoch: number): Promise<boolean>
   /** @returns whether there was one */
   end(sid: string): Promise<boolean>
   /** Ends every session of the user with a lower epoch. @returns how many were live */
@@ -60,8 +108,11 @@ export type LedgerCursor = unknown
  * The ledger of revocations, in the durable store. `record` is the point of no return of every logout.
  */
 export interface Ledger {
-  /** Returns when the entries are durable on a majority. Repeating it is harmless and does not unpublish. */
-  record(entries: LedgerEntry[]): Promise<void>
+  /**
+   * Returns when the entries are durable on a majority. Repeating it is harmless and does not unpublish.
+   * @returns the revocations as they are on record: one that was there before keeps its expiry
+   */
+  record(entries: LedgerEntry[]): Promise<Revocation[]>
   isSessionRevoked(sid: string): Promise<boolean>
   /**
    * Entries not yet published, of whichever issuer, oldest first. When it returns fewer than `limit`, it has seen
@@ -82,9 +133,35 @@ export interface Ledger {
 
 /** Signing keys, in the durable store, private parts encrypted. */
 export interface SigningKeys {
+  /** Oldest first. */
   all(): Promise<StoredSigningKey[]>
-  /** Adds a key unless there is a current one already; of several issuers at once one wins. @returns whether it won */
-  insertFirst(key: StoredSigningKey): Promise<boolean>
+  /**
+   * One atomic step: reads all keys and stores what `decide` makes of them; what it leaves out is deleted. Of several at
+   * once, of whichever issuer, each sees what the one before it has stored.
+   * @param decide may be called several times; it gives the same object for a key that stays as it is
+   * @returns the keys as they stand after it
+   */
+  change(
+    decide: (keys: readonly StoredSigningKey[]) => readonly StoredSigningKey[],
+  ): Promise<readonly StoredSigningKey[]>
+}
+
+/** Service clients, in the durable store. */
+export interface Clients {
+  insert(client: Client): Promise<void>
+  byId(id: string): Promise<Client | undefined>
+  /** At most `limit` of them, by id, from the one after `after` on. */
+  list(after: string | undefined, limit: number): Promise<Client[]>
+  /**
+   * One atomic step.
+   * @param raiseEpoch whether the epoch counts up with it
+   * @returns the client as it stands after it; `undefined` when there is none
+   */
+  update(id: string, change: ClientChange, raiseEpoch: boolean): Promise<Client | undefined>
+  /** The same for the secret: the present one becomes the one before. */
+  rotateSecret(id: string, rotation: SecretRotation, raiseEpoch: boolean): Promise<Client | undefined>
+  /** @returns whether there was one */
+  delete(id: string): Promise<boolean>
 }
 
 /** One signed event on its way to the sidecars. */
@@ -109,6 +186,8 @@ export interface PasswordHasher {
   verify(hash: string | undefined, password: string): Promise<boolean>
   /** Whether the hash was made with other parameters than today's. */
   needsRehash(hash: string): boolean
+  /** When the lane is full, so that `hash` and `verify` would throw: after how long to come again. Seconds. */
+  fullForS(): number | undefined
 }
 
 /** The hashing lane is full; the client may come again. */
@@ -120,6 +199,48 @@ export class HashingOverloaded extends Error {
     this.name = 'HashingOverloaded'
     this.retryAfterS = retryAfterS
   }
+}
+
+/** Requests counted against a limit, by all replicas together. Losing the counts is survivable. */
+export interface RequestCounts {
+  /**
+   * Counts one request. The first of a key opens its window.
+   * @returns how many there were in this window, this one included, and in how many milliseconds it ends
+   */
+  hit(key: string, windowMs: number): Promise<{ count: number; endsInMs: number }>
+}
+
+/** Whose password is guessed, and from where; both short and printable. */
+export interface Guess {
+  account: string
+  network: string
+}
+
+/** Failed guesses of passwords, counted by all replicas together; the rules are those of throttle.ts. */
+export interface GuessCounts {
+  /**
+   * Asks for one guess and, when it may be made, counts it as failed before anyone knows: many at once are as many.
+   * @returns how long to wait: milliseconds, 0 when it may be made
+   */
+  claim(guess: Guess, nowMs: number): Promise<number>
+  /** Says what a claimed guess ended in; `void`: nobody knows whether it was right. */
+  settle(guess: Guess, outcome: 'right' | 'wrong' | 'void', nowMs: number): Promise<void>
+}
+
+export type MailKind = 'verify_email' | 'reset_password' | 'already_registered' | 'password_changed'
+
+export interface Mail {
+  kind: MailKind
+  /** The address as the store has it. */
+  to: string
+  /** The single-use token of the link, where there is one. */
+  token?: string
+}
+
+/** Outgoing mail. Sending is tried for a while in the background and may fail: whoever waits for a mail asks again. */
+export interface Mailer {
+  /** Returns at once and never throws. */
+  send(mail: Mail): void
 }
 
 /** Security events for the audit log, without secrets. */

@@ -1,8 +1,10 @@
 import type { Clock } from '../../shared/clock.ts'
+import type { RoleGrants } from './grants.ts'
 import type { IssueTokens, Tokens } from './issue-tokens.ts'
 import type { Audit, Ledger, Sessions, Users } from './ports.ts'
 import { hashNonce, type MacKey, readRefreshToken } from './refresh-token.ts'
 import type { Revoke } from './revoke.ts'
+import { fittingScope, narrowScope } from './scope.ts'
 import type { Rotation } from './session.ts'
 
 /** Why a refresh failed is for logs and metrics; the client hears the same for all of it. */
@@ -18,19 +20,22 @@ export type RefreshRefusal =
 export type RefreshResult =
   | { ok: true; outcome: Exclude<Rotation['outcome'], 'unknown' | 'reused'>; tokens: Tokens }
   | { ok: false; outcome: RefreshRefusal; code: 'refresh_token_invalid' }
+  | { ok: false; outcome: 'scope_exceeded'; code: 'scope_invalid' }
 
 /**
  * Rotates a refresh token.
  * @param address where the request comes from, for the audit log
+ * @param scope what the scope of this access token is narrowed to; by default it is all that the session has
  * @throws StoreUnavailable: nothing is known then, and the client keeps its token
  */
-export type Refresh = (token: string, address: string | null) => Promise<RefreshResult>
+export type Refresh = (token: string, address: string | null, scope?: string) => Promise<RefreshResult>
 
 export interface RefreshPorts {
   users: Users
   sessions: Sessions
   ledger: Ledger
   revoke: Revoke
+  roleGrants: RoleGrants
   issueTokens: IssueTokens
   /** All of them verify. */
   macKeys: readonly MacKey[]
@@ -40,10 +45,10 @@ export interface RefreshPorts {
 
 /** @param idleMs how long a session lives on without use: milliseconds */
 export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
-  const { users, sessions, ledger, revoke, issueTokens, macKeys, audit, clock } = ports
+  const { users, sessions, ledger, revoke, roleGrants, issueTokens, macKeys, audit, clock } = ports
   const refuse = (outcome: RefreshRefusal): RefreshResult => ({ ok: false, outcome, code: 'refresh_token_invalid' })
 
-  return async (token, address) => {
+  return async (token, address, scope) => {
     const claim = readRefreshToken(macKeys, token)
     if (!claim) return refuse('garbled')
     const { sid, generation, nonce } = claim
@@ -64,6 +69,11 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
     if (!user) return end('user_gone')
     if (!user.isActive) return end('user_inactive')
     if (known.epoch < user.epoch) return end('epoch_passed')
+    const grants = await roleGrants.of(user.roles)
+    if (scope !== undefined) {
+      const granted = fittingScope(grants.permissions, known.scope).split(' ')
+      if (!narrowScope(granted, scope).ok) return { ok: false, outcome: 'scope_exceeded', code: 'scope_invalid' }
+    }
 
     // Last: a store that failed until here has used up nothing, however long it stays away.
     const rotation = await sessions.rotate({ sid, generation, nonceHash, nowMs: clock.now(), idleMs })
@@ -74,6 +84,8 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
       audit.record('refresh_token_reused', { sub: session.sub, sid, generation, address })
       return refuse('reused')
     }
-    return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, session, nonce, issuedAtMs) }
+    // The session keeps its own: the next refresh may ask for more again (RFC 6749 section 6).
+    const narrowed = scope === undefined ? session : { ...session, scope }
+    return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, grants, narrowed, nonce, issuedAtMs) }
   }
 }

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { Tokens } from './issue-tokens.ts'
-import { MAX_USERNAME, readEmail, readUsername } from './normal-form.ts'
-import { normalizePassword, passwordProblems } from './password-policy.ts'
+import { newUser, readNewUser } from './new-user.ts'
+import type { OneTimeLinks } from './one-time-links.ts'
 import type { Audit, PasswordHasher, Users } from './ports.ts'
-import type { ClientFacts, StartSession } from './start-session.ts'
+import { auditFacts, type ClientFacts, type StartSession } from './start-session.ts'
 import type { User } from './user.ts'
 
 export interface RegisterInput {
@@ -18,53 +17,60 @@ export interface RegisterInput {
 
 export type RegisterResult =
   | { ok: true; user: User; tokens: Tokens | undefined }
+  /** What happened is in a mail to that address, and told to nobody else. */
+  | { ok: true; user: undefined }
   | { ok: false; code: 'invalid_request' | 'password_rejected'; errors: string[] }
   | { ok: false; code: 'email_taken' | 'username_taken' }
 
 /** Creates a user. What may be had, the client does not choose: role, tier and flags are these. */
 export type Register = (input: RegisterInput) => Promise<RegisterResult>
 
-const NEW_USER = { epoch: 0, roles: ['subscriber'], tier: 'free', isActive: true, isVerified: false } as const
-
 export interface RegisterPorts {
   users: Users
   hasher: PasswordHasher
   startSession: StartSession
+  links: OneTimeLinks
   audit: Audit
   clock: Clock
 }
 
+export interface RegisterRules {
+  /** Whether a user has to verify the e-mail address before the first login. */
+  requireVerified: boolean
+  /** Whether a new user is mailed the link that verifies the address. */
+  mailAtRegistration: boolean
+}
+
 /** The unique index alone decides what is taken: two at once can't both be told that a name is free. */
-export function createRegister({ users, hasher, startSession, audit, clock }: RegisterPorts): Register {
+export function createRegister(
+  { users, hasher, startSession, links, audit, clock }: RegisterPorts,
+  { requireVerified, mailAtRegistration }: RegisterRules,
+): Register {
   return async ({ email, username, password, login, client }) => {
-    const address = readEmail(email)
-    const name = username === undefined ? undefined : readUsername(username)
-    const errors: string[] = []
-    if (!address) errors.push('email: not an e-mail address')
-    if (username !== undefined && !name) {
-      errors.push(`username: at most ${MAX_USERNAME} letters, digits and . _ - and none but a letter or digit first`)
+    const read = readNewUser({ email, username, password })
+    if (!read.ok) return read
+    const { names } = read
+    if (requireVerified && login) {
+      return { ok: false, code: 'invalid_request', errors: ['login: not before the e-mail address is verified'] }
     }
-    const objections = passwordProblems(password, username === undefined ? [email] : [email, username])
-    if (!address || errors.length > 0) return { ok: false, code: 'invalid_request', errors: [...errors, ...objections] }
-    if (objections.length > 0) return { ok: false, code: 'password_rejected', errors: objections }
+    // Before it is known whether the address is taken: what is said of the name must not tell.
+    const { usernameKey } = names
+    if (requireVerified && usernameKey !== null && (await users.byUsernameKey(usernameKey))) {
+      return { ok: false, code: 'username_taken' }
+    }
 
     const issuedAtMs = clock.now()
-    const user: User = {
-      ...NEW_USER,
-      roles: [...NEW_USER.roles],
-      id: randomUUID(),
-      email: address.text,
-      emailKey: address.key,
-      username: name?.text ?? null,
-      usernameKey: name?.key ?? null,
-      passwordHash: await hasher.hash(normalizePassword(password)),
-      createdAt: issuedAtMs,
-      updatedAt: issuedAtMs,
-      lastLogin: login ? issuedAtMs : null,
-    }
+    const passwordHash = await hasher.hash(read.password)
+    const user = { ...newUser(names, passwordHash, issuedAtMs), lastLogin: login ? issuedAtMs : null }
     const inserted = await users.insert(user)
+    if (!inserted.ok && inserted.taken === 'email' && requireVerified) {
+      await links.alreadyRegistered(user.emailKey, client)
+      return { ok: true, user: undefined }
+    }
     if (!inserted.ok) return { ok: false, code: `${inserted.taken}_taken` }
-    audit.record('register', { sub: user.id, address: client.address })
-    return { ok: true, user, tokens: login ? await startSession(user, client, issuedAtMs) : undefined }
+    audit.record('register', { sub: user.id, ...auditFacts(client) })
+    if (mailAtRegistration) await links.welcome(user, client)
+    if (requireVerified) return { ok: true, user: undefined }
+    return { ok: true, user, tokens: login ? (await startSession(user, client, issuedAtMs)).tokens : undefined }
   }
 }

@@ -13,15 +13,26 @@ export interface Ended {
   propagated: boolean
 }
 
+export interface RevokedSession {
+  sid: string
+  sub: string
+  /** Its absolute end, when known: milliseconds since the Unix epoch. */
+  expiresAt?: number
+}
+
 export interface Revoke {
-  /** Ends one session. @param expiresAt its absolute end, when known: milliseconds */
-  session(target: { sid: string; sub: string; expiresAt?: number }): Promise<Ended>
+  /** Ends one session. */
+  session(target: RevokedSession): Promise<Ended>
+  /** Ends several at once. */
+  sessions(targets: readonly RevokedSession[]): Promise<Ended>
   /**
    * Ends every session of a user.
    * @param endedBy the user's present epoch, to finish what raised it instead of raising it again
    * @returns `undefined` when there is no such user
    */
   user(sub: string, endedBy?: number): Promise<Ended | undefined>
+  /** Tells of a signing key that has been dropped. @returns whether the feed has acknowledged it */
+  key(revocation: Extract<Revocation, { kind: 'key' }>): Promise<boolean>
   /** Whether this session was ended before, and then whether the feed has acknowledged that. */
   previous(sid: string): Promise<{ propagated: boolean } | undefined>
 }
@@ -65,9 +76,10 @@ export function createRevoke(ports: RevokePorts, rules: RevokeRules): Revoke {
   const { users, sessions, ledger, clock, log, instance } = ports
   const expiry = () => revocationExpiry(clock.now() + RECORD_DEADLINE_MS, rules.lifetimeS)
 
-  const record = async (entry: LedgerEntry) => {
+  // What is published has the expiry of the ledger's entry, whoever was first: sidecars compare theirs with it.
+  const record = async (entries: LedgerEntry[]) => {
     try {
-      await withDeadline(ledger.record([entry]), RECORD_DEADLINE_MS)
+      return await withDeadline(ledger.record(entries), RECORD_DEADLINE_MS)
     } catch (error) {
       throw error instanceof StoreUnavailable ? error : new StoreUnavailable('the ledger', error)
     }
@@ -84,22 +96,36 @@ export function createRevoke(ports: RevokePorts, rules: RevokeRules): Revoke {
     }
   }
 
+  const endEach = async (targets: readonly RevokedSession[]): Promise<Ended> => {
+    if (targets.length === 0) return { sessions: 0, propagated: true }
+    const exp = expiry()
+    const entries = targets.map(({ sid, sub, expiresAt }) =>
+      ledgerEntry({ kind: 'session', sid, sub, exp }, expiresAt ?? clock.now() + rules.refreshTtlMs),
+    )
+    const revocations = await record(entries)
+    const ended = await Promise.all(targets.map(({ sid }) => endSessions(sessions.end(sid).then(Number))))
+    return {
+      sessions: ended.reduce((sum, count) => sum + count, 0),
+      propagated: await propagate(ports, revocations, rules.publishTimeoutMs),
+    }
+  }
+
   return {
-    async session({ sid, sub, expiresAt }) {
-      const revocation: Revocation = { kind: 'session', sid, sub, exp: expiry() }
-      await record(ledgerEntry(revocation, expiresAt ?? clock.now() + rules.refreshTtlMs))
-      const ended = await endSessions(sessions.end(sid).then(Number))
-      return { sessions: ended, propagated: await propagate(ports, revocation, rules.publishTimeoutMs) }
-    },
+    session: (target) => endEach([target]),
+    sessions: endEach,
 
     async user(sub, endedBy) {
       const epoch = endedBy ?? (await users.raiseEpoch(sub))
       if (epoch === undefined) return undefined
       const revocation: Revocation = { kind: 'user', sub, epoch, exp: expiry() }
       // The user's own epoch keeps the sessions from being used; the entry is needed for tokens only.
-      await record(ledgerEntry(revocation, 0))
+      const revocations = await record([ledgerEntry(revocation, 0)])
       const ended = await endSessions(sessions.endAll(sub, epoch, clock.now()))
-      return { sessions: ended, propagated: await propagate(ports, revocation, rules.publishTimeoutMs) }
+      return { sessions: ended, propagated: await propagate(ports, revocations, rules.publishTimeoutMs) }
+    },
+
+    async key(revocation) {
+      return propagate(ports, await record([ledgerEntry(revocation, 0)]), rules.publishTimeoutMs)
     },
 
     async previous(sid) {
@@ -120,13 +146,17 @@ function ledgerEntry(revocation: Revocation, neededUntilMs: number): LedgerEntry
  * Publishes and waits for the acknowledgement, at most the given time: milliseconds. One that comes later still marks
  * the entry; without one the outbox goes on trying.
  */
-async function propagate(ports: RevokePorts, revocation: Revocation, timeoutMs: number): Promise<boolean> {
+async function propagate(ports: RevokePorts, revocations: Revocation[], timeoutMs: number): Promise<boolean> {
   const { publisher, ledger, sign, log } = ports
   try {
-    const token = sign({ type: 'revocation', revocation })
-    const acknowledged = publisher.publish([{ key: partitionKey(revocation), token }])
+    const acknowledged = publisher.publish(
+      revocations.map((revocation) => ({
+        key: partitionKey(revocation),
+        token: sign({ type: 'revocation', revocation }),
+      })),
+    )
     acknowledged
-      .then(() => ledger.markPublished([revocationId(revocation)]))
+      .then(() => ledger.markPublished(revocations.map(revocationId)))
       .catch((err) => log.warn({ err }, 'a revocation is not published or not marked; the outbox will do it'))
     await withDeadline(acknowledged, timeoutMs)
     return true

@@ -20,6 +20,21 @@ export interface Session {
   /** As the client sent it, shortened; null when it sent none. */
   userAgent: string | null
   address: string | null
+  /** What the scope of its tokens was narrowed to at the login; null for all that the user's roles permit. */
+  scope: string | null
+}
+
+/**
+ * Whether a session lives on in its user's present epoch, although tokens of it may still name an earlier one: a
+ * password change spares the session it was made in.
+ */
+export async function isCarriedOver(
+  sessions: { byId(sid: string): Promise<Session | undefined> },
+  sid: string,
+  user: { id: string; epoch: number },
+): Promise<boolean> {
+  const session = await sessions.byId(sid)
+  return session?.sub === user.id && session.epoch >= user.epoch
 }
 
 /** How long after a rotation the token before it is still answered with the same successor: milliseconds. */
@@ -64,5 +79,17 @@ export function judgeRotation(session: Session | undefined, claim: RotationClaim
       rotatedAt: claim.nowMs,
       idleExpiresAt: Math.min(claim.nowMs + claim.idleMs, session.expiresAt),
     },
+  }
+}
+
+/** A session as it is shown: never its hash or generation. Times are ISO 8601. */
+export function publicSession(session: Session) {
+  return {
+    sid: session.sid,
+    user_agent: session.userAgent,
+    address: session.address,
+    created_at: new Date(session.createdAt).toISOString(),
+    last_used_at: new Date(session.rotatedAt).toISOString(),
+    expires_at: new Date(session.idleExpiresAt).toISOString(),
   }
 }

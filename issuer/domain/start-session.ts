@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
+import type { RoleGrants } from './grants.ts'
 import type { IssueTokens, Tokens } from './issue-tokens.ts'
-import type { Sessions } from './ports.ts'
+import type { Audit, Sessions } from './ports.ts'
 import { hashNonce, newNonce } from './refresh-token.ts'
+import type { Revoke } from './revoke.ts'
 import type { Session } from './session.ts'
 import type { User } from './user.ts'
 
@@ -17,21 +19,51 @@ export interface SessionRules {
   refreshTtlMs: number
   /** How long it lives without being used: milliseconds. */
   idleMs: number
+  /** How many a user may have at once; `undefined`: any number. */
+  sessionLimit: number | undefined
+}
+
+export interface StartedSession {
+  session: Session
+  tokens: Tokens
 }
 
 const MAX_USER_AGENT = 200
 
 /**
- * Starts a session of its own, whatever the client had before.
+ * Starts a session of its own, whatever the client had before. Where that is one too many, the user's oldest ones end.
  * @param issuedAtMs taken before the user was read, so that a logout of the whole user meanwhile covers the tokens
+ * @param scope what the scope of its tokens is narrowed to; null, as by default, for all that the roles permit
  */
-export type StartSession = (user: User, client: ClientFacts, issuedAtMs: number) => Promise<Tokens>
+export type StartSession = (
+  user: User,
+  client: ClientFacts,
+  issuedAtMs: number,
+  scope?: string | null,
+) => Promise<StartedSession>
+
+export interface StartSessionPorts {
+  sessions: Sessions
+  roleGrants: RoleGrants
+  issueTokens: IssueTokens
+  revoke: Revoke
+  audit: Audit
+  clock: Clock
+}
 
 export function createStartSession(
-  { sessions, issueTokens, clock }: { sessions: Sessions; issueTokens: IssueTokens; clock: Clock },
-  { refreshTtlMs, idleMs }: SessionRules,
+  { sessions, roleGrants, issueTokens, revoke, audit, clock }: StartSessionPorts,
+  { refreshTtlMs, idleMs, sessionLimit = Number.POSITIVE_INFINITY }: SessionRules,
 ): StartSession {
-  return async (user, client, issuedAtMs) => {
+  /** Each of several logins at once counts itself before it looks: the last to look sees all of them. */
+  const endOldest = async (sub: string) => {
+    const tooMany = (await sessions.list(sub, clock.now())).slice(sessionLimit)
+    if (tooMany.length === 0) return
+    await revoke.sessions(tooMany)
+    for (const { sid } of tooMany) audit.record('session_ended', { reason: 'limit', sub, sid })
+  }
+
+  return async (user, client, issuedAtMs, scope = null) => {
     const nonce = newNonce()
     const now = clock.now()
     const session: Session = {
@@ -46,10 +78,17 @@ export function createStartSession(
       idleExpiresAt: now + Math.min(idleMs, refreshTtlMs),
       userAgent: client.userAgent && printable(client.userAgent),
       address: client.address,
+      scope,
     }
-    await sessions.create(session)
-    return issueTokens(user, session, nonce, issuedAtMs)
+    const grants = await roleGrants.of(user.roles)
+    if ((await sessions.create(session)) > sessionLimit) await endOldest(user.id)
+    return { session, tokens: issueTokens(user, grants, session, nonce, issuedAtMs) }
   }
+}
+
+/** What the audit log holds of a client. */
+export function auditFacts({ userAgent, address }: ClientFacts) {
+  return { address, user_agent: userAgent && printable(userAgent) }
 }
 
 function printable(text: string): string {

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { FIRST_PARTY_CLIENT_ID } from '../domain/issue-tokens.ts'
 
 // Swagger UI sets styles of its own; scripts come from here alone, and it talks to no one else.
 const DOCS_POLICY =
@@ -10,15 +11,21 @@ const DOCS_POLICY =
  * The OpenAPI document at `/openapi.json` and its browser at `/docs`. To be called before the routes are added.
  * @param serverUrl the public address
  * @param version of this software
+ * @param passwordGrant whether that grant is on, with which the page logs in
  */
-export async function addOpenApi(app: FastifyInstance, serverUrl: string, version: string): Promise<void> {
+export async function addOpenApi(
+  app: FastifyInstance,
+  serverUrl: string,
+  version: string,
+  passwordGrant: boolean,
+): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'Sallyport issuer', version, description: 'Users, sessions, tokens and their revocation.' },
       servers: [{ url: serverUrl }],
       components: {
-        securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+        securitySchemes: securitySchemes(serverUrl, passwordGrant),
       },
     },
   })
@@ -26,6 +33,19 @@ export async function addOpenApi(app: FastifyInstance, serverUrl: string, versio
     routePrefix: '/docs',
     staticCSP: DOCS_POLICY,
     uiConfig: { validatorUrl: null },
+    // So that the log-in form works as it comes up: who uses this page is a first-party client.
+    initOAuth: { clientId: FIRST_PARTY_CLIENT_ID },
   })
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger())
+}
+
+/** The ways to an access token; `oauth2` is the one by which a tool gets it by itself. */
+function securitySchemes(serverUrl: string, passwordGrant: boolean) {
+  const tokenUrl = `${serverUrl}/auth/token`
+  const flow = { tokenUrl, refreshUrl: tokenUrl, scopes: {} }
+  return {
+    bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+    basic: { type: 'http', scheme: 'basic', description: 'The id and the secret of a service client' },
+    oauth2: { type: 'oauth2', flows: { ...(passwordGrant && { password: flow }), clientCredentials: flow } },
+  } as const
 }

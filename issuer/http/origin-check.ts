@@ -1,18 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import { sendProblem } from './problems.ts'
 
-const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS']
+const SAFE_METHODS = ['GET', 'HEAD']
 
 /**
- * Refuses requests that a page of another origin made a browser send (cross-site request forgery): the second line
- * behind `SameSite=Strict`, which same-site neighbours pass. Clients that are no browsers send neither header.
+ * Refuses requests that a page of another origin made a browser send (cross-site request forgery), and its preflights:
+ * the second line behind `SameSite=Strict`, which same-site neighbours pass. Clients that are no browsers send neither
+ * header.
  * @param origins that may call: our own and those of the CORS list
  */
 export function addOriginCheck(app: FastifyInstance, origins: ReadonlySet<string>): void {
   app.addHook('onRequest', async (request, reply) => {
     if (SAFE_METHODS.includes(request.method)) return
     const { origin, 'sec-fetch-site': site } = request.headers
-    const foreign = site === undefined ? origin !== undefined : site !== 'same-origin' && site !== 'none'
-    if (foreign && !origins.has(origin ?? '')) return sendProblem(reply, 'origin_forbidden')
+    const isForeign = site === undefined ? origin !== undefined : site !== 'same-origin' && site !== 'none'
+    if (isForeign && !origins.has(origin ?? '')) return sendProblem(reply, 'origin_forbidden')
   })
 }

@@ -77,6 +77,8 @@ export function addNotFound(app: FastifyInstance): void {
     if (allowed.length === 0) return sendProblem(reply, 'not_found')
     return sendProblem(reply.header('allow', [...new Set(allowed)].join(', ')), 'method_not_allowed')
   })
+  // For what a route itself does not find: a file of the documentation.
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'not_found'))
 }
 
 function matches(pattern: string, path: string): boolean {
@@ -95,6 +97,11 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
       : error.code === 'HPE_HEADER_OVERFLOW'
         ? 'header_fields_too_large'
         : 'invalid_request'
+  endWithProblem(socket, code)
+}
+
+/** Answers on the bare socket, and closes it. */
+export function endWithProblem(socket: Socket, code: ProblemCode): void {
   const problem = problemDocument(code)
   const body = JSON.stringify(problem)
   socket.end(

@@ -2,14 +2,17 @@ import { type TObject, type TProperties, Type } from '@sinclair/typebox'
 import { PROBLEM_TYPE } from '../../shared/problem.ts'
 
 /** An object that has these fields and no others. */
-function exactly<T extends TProperties>(fields: T, description?: string): TObject<T> {
+export function exactly<T extends TProperties>(fields: T, description?: string): TObject<T> {
   return Type.Object(fields, { additionalProperties: false, ...(description && { description }) })
 }
 
 // The domain says how long each may be; these bounds only keep what it looks at small.
-const Email = Type.String({ maxLength: 255, description: 'E-mail address' })
-const Username = Type.String({ maxLength: 50, description: 'User name' })
-const Password = Type.String({ format: 'password', description: 'At least 8 characters, at most 1024 bytes, NFC' })
+export const Email = Type.String({ maxLength: 255, description: 'E-mail address' })
+export const Username = Type.String({ maxLength: 50, description: 'User name' })
+export const Password = Type.String({
+  format: 'password',
+  description: 'At least 8 characters, at most 1024 bytes, NFC',
+})
 const RefreshTokenText = Type.String({ maxLength: 256, description: 'Refresh token, for clients without cookies' })
 const TransportName = Type.Union([Type.Literal('cookie'), Type.Literal('body')], {
   description: 'How the refresh token travels; cookie by default',
@@ -109,4 +112,4 @@ export const problems = {
 }
 
 /** Marks a route in the OpenAPI document as one for callers with an access token. */
-export const bearerAuth = [{ bearer: [] }]
+export const bearerAuth: Record<string, string[]>[] = [{ bearer: [] }, { oauth2: [] }]

@@ -12,6 +12,7 @@ export interface KeyRing {
   replace(keys: readonly VerificationKey[], fetchedAtMs: number): void
   /** Drops a key for good: no later key set brings it back. */
   revoke(kid: string): void
+  isRevoked(kid: string): boolean
   /** Drops all keys once the set is too old to be trusted; called from time to time. */
   expire(nowMs: number): void
   readonly size: number
@@ -41,6 +42,7 @@ export function createKeyRing({ maxStaleMs }: { maxStaleMs: number }): KeyRing {
       revoked.add(kid)
       keys.delete(kid)
     },
+    isRevoked: (kid) => revoked.has(kid),
     expire(nowMs) {
       if (fetchedAt === undefined) return
       // A time that lies ahead comes from a clock that was wrong; the keys must not live longer for it.

@@ -2,6 +2,8 @@ import type { AccessClaims } from '../../shared/access-token.ts'
 import { type Revocation, revocationId } from '../../shared/revocation.ts'
 import { createUuidTable, isUuid } from './uuid-table.ts'
 
+type Covers = (kind: Revocation['kind'], exp: number) => boolean
+
 /** What was revoked and could still concern a token: exact, and asked for every request. */
 export interface RevocationList {
   /**
@@ -19,10 +21,12 @@ export interface RevocationList {
    */
   sweep(nowS: number): void
   /**
-   * Visits all entries, in no order, those that are over but not yet swept included.
-   * @param visitor gets the entry's name as of `revocationId`, of a user that of the highest epoch, and its expiry: seconds
+   * All revocations that were added and that `covers` wants, those included that are over but not yet swept or that a
+   * stricter one has made needless: by their name as of `revocationId` and their expiry in seconds, in no order. They
+   * come in batches that cost a fraction of a millisecond each; some are empty. Between two the list may be changed:
+   * what was there before and still is comes once.
    */
-  visit(visitor: (id: string, exp: number) => void): void
+  batches(covers: Covers): Iterable<[id: string, exp: number][]>
   readonly counts: { readonly session: number; readonly user: number; readonly key: number }
   readonly size: number
 }
@@ -35,7 +39,11 @@ export function createRevocationList(): RevocationList {
   const sessions = createUuidTable()
   // Ids that are no UUIDs are possible where sessions were imported; correct, but not compact.
   const otherSessions = createExpiringMap<{ exp: number }>()
-  const users = createExpiringMap<{ exp: number; epoch: number }>()
+  const users = createExpiringMap<RevokedUser>(({ others }, nowS) => {
+    others?.forEach((exp, epoch) => {
+      if (exp <= nowS) others.delete(epoch)
+    })
+  })
   const keys = createExpiringMap<{ exp: number }>()
 
   return {
@@ -46,10 +54,10 @@ export function createRevocationList(): RevocationList {
             ? sessions.add(revocation.sid, revocation.exp)
             : otherSessions.add(revocation.sid, revocation)
         case 'user': {
-          const known = users.get(revocation.sub)
-          const epoch = Math.max(revocation.epoch, known?.epoch ?? 0)
-          users.add(revocation.sub, { exp: revocation.exp, epoch })
-          return epoch !== known?.epoch
+          const { sub, epoch, exp } = revocation
+          const known = users.get(sub)
+          users.add(sub, withRevocation(known, epoch, exp))
+          return epoch > (known?.epoch ?? 0)
         }
         case 'key':
           return keys.add(revocation.kid, revocation)
@@ -65,11 +73,16 @@ export function createRevocationList(): RevocationList {
       sessions.sweep(nowS)
       for (const map of [otherSessions, users, keys]) map.sweep(nowS)
     },
-    visit(visitor) {
-      sessions.visit((sid, exp) => visitor(`session:${sid}`, exp))
-      for (const [sid, { exp }] of otherSessions.entries) visitor(`session:${sid}`, exp)
-      for (const [sub, { exp, epoch }] of users.entries) visitor(revocationId({ kind: 'user', sub, epoch, exp }), exp)
-      for (const [kid, { exp }] of keys.entries) visitor(`key:${kid}`, exp)
+    *batches(covers) {
+      const session = (exp: number) => covers('session', exp)
+      for (const batch of sessions.batches(session)) yield batch.map(([sid, exp]) => [`session:${sid}`, exp])
+      for (const batch of otherSessions.batches()) {
+        yield batch.filter(([, { exp }]) => session(exp)).map(([sid, { exp }]) => [`session:${sid}`, exp])
+      }
+      for (const batch of users.batches()) yield batch.flatMap(([sub, user]) => userEntries(sub, user, covers))
+      for (const batch of keys.batches()) {
+        yield batch.filter(([, { exp }]) => covers('key', exp)).map(([kid, { exp }]) => [`key:${kid}`, exp])
+      }
     },
     get counts() {
       return {
@@ -85,9 +98,37 @@ export function createRevocationList(): RevocationList {
   }
 }
 
-const ENTRIES_A_SWEEP = 20_000
+interface RevokedUser {
+  /** The latest expiry of all. */
+  exp: number
+  /** The highest of all: the one that decides. */
+  epoch: number
+  /** The expiry of the revocation with that epoch. */
+  own: number
+  /** Those of other epochs, which decide nothing any more; but the ledger has them too. Nearly always there are none. */
+  others: Map<number, number> | undefined
+}
 
-function createExpiringMap<Entry extends { exp: number }>() {
+function withRevocation(known: RevokedUser | undefined, epoch: number, exp: number): RevokedUser {
+  if (!known) return { exp, epoch, own: exp, others: undefined }
+  if (epoch === known.epoch) return { ...known, exp, own: Math.max(exp, known.own) }
+  const [highest, other] = epoch > known.epoch ? [{ epoch, own: exp }, known] : [known, { epoch, own: exp }]
+  const others = known.others ?? new Map<number, number>()
+  others.set(other.epoch, Math.max(other.own, others.get(other.epoch) ?? 0))
+  return { exp, epoch: highest.epoch, own: highest.own, others }
+}
+
+function userEntries(sub: string, { epoch, own, others }: RevokedUser, covers: Covers) {
+  return [[epoch, own] as const, ...(others ?? [])]
+    .filter(([, exp]) => covers('user', exp))
+    .map(([of, exp]): [id: string, exp: number] => [revocationId({ kind: 'user', sub, epoch: of, exp }), exp])
+}
+
+const ENTRIES_A_SWEEP = 20_000
+const ENTRIES_A_BATCH = 512
+
+/** @param prune makes an entry that stays smaller */
+function createExpiringMap<Entry extends { exp: number }>(prune?: (entry: Entry, nowS: number) => void) {
   const entries = new Map<string, Entry>()
   let unswept = entries.entries()
   return {
@@ -101,6 +142,16 @@ function createExpiringMap<Entry extends { exp: number }>() {
       entries.set(name, { ...entry, exp: Math.max(entry.exp, known?.exp ?? 0) })
       return !known
     },
+    *batches(): Iterable<[name: string, entry: Entry][]> {
+      let batch: [string, Entry][] = []
+      for (const one of entries) {
+        batch.push(one)
+        if (batch.length < ENTRIES_A_BATCH) continue
+        yield batch
+        batch = []
+      }
+      yield batch
+    },
     sweep(nowS: number): void {
       for (let n = 0; n < ENTRIES_A_SWEEP; n++) {
         const next = unswept.next()
@@ -108,8 +159,9 @@ function createExpiringMap<Entry extends { exp: number }>() {
           unswept = entries.entries()
           return
         }
-        const [name, { exp }] = next.value
-        if (exp <= nowS) entries.delete(name)
+        const [name, entry] = next.value
+        if (entry.exp <= nowS) entries.delete(name)
+        else prune?.(entry, nowS)
       }
     },
   }

@@ -47,7 +47,7 @@ const FIELDS: Record<string, Field> = {
   },
   scopes: {
     read: (value) => (isList(value) && value.every(isScope) ? { scopes: value } : undefined),
-    expects: 'a list of at least one scope, each without a space',
+    expects: 'a list of at least one scope, each of printable ASCII without space, quote and backslash',
   },
   claims: {
     read: (value) => {
@@ -175,6 +175,7 @@ function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT
 }
 
+/** RFC 6749 section 3.3; it has to fit into a quoted text of a header field. */
 function isScope(value: unknown): value is string {
-  return isText(value) && !/\s/.test(value)
+  return isText(value) && /^[!#-[\]-~]+$/.test(value)
 }

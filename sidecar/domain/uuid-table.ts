@@ -17,7 +17,11 @@ export interface UuidTable {
   has(uuid: string): boolean
   /** Removes what is over at `nowS`, in one sixteenth of the table at each call. */
   sweep(nowS: number): void
-  visit(visitor: (uuid: string, exp: number) => void): void
+  /**
+   * All UUIDs whose time `covers` wants, in batches that cost a fraction of a millisecond each; some are empty. Between
+   * two batches the table may be changed: what was there before and still is comes once.
+   */
+  batches(covers: (exp: number) => boolean): Iterable<[uuid: string, exp: number][]>
   readonly size: number
 }
 
@@ -36,6 +40,7 @@ interface Shard {
 
 const SHARDS = 256
 const SHARDS_A_SWEEP = 16
+const SLOTS_A_BATCH = 512
 const MIN_SLOTS = 8
 const MAX_EXP = 0xffffffff
 // Load stays between these but for deletions: with 0.7 a miss looks at six slots on average. After growing or shrinking
@@ -92,11 +97,18 @@ export function createUuidTable(): UuidTable {
         if (length > MIN_SLOTS && shard.size < MIN_LOAD * length) shards[sweptTo] = resized(shard)
       }
     },
-    visit(visitor) {
-      for (const { keys, exps } of shards) {
-        exps.forEach((exp, slot) => {
-          if (exp !== 0) visitor(format(keys, 4 * slot), exp)
-        })
+    *batches(covers) {
+      for (const shard of shards) {
+        // Entries move within their shard whenever it grows, or one of them is removed.
+        const [keys, exps] = [shard.keys.slice(), shard.exps.slice()]
+        for (let start = 0; start < exps.length; start += SLOTS_A_BATCH) {
+          const batch: [string, number][] = []
+          for (let slot = start; slot < Math.min(start + SLOTS_A_BATCH, exps.length); slot++) {
+            const exp = exps[slot]!
+            if (exp !== 0 && covers(exp)) batch.push([format(keys, 4 * slot), exp])
+          }
+          yield batch
+        }
       }
     },
     get size() {
@@ -211,7 +223,18 @@ function digits(text: string, at: number): number {
   )
 }
 
+// A table, for a million are formatted at a time.
+const HEX = Array.from({ length: 0x100 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 function format(key: Uint32Array, at: number): string {
-  const hex = Array.from(key.subarray(at, at + 4), (word) => word.toString(16).padStart(8, '0')).join('')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  const [a, b, c, d] = [key[at]!, key[at + 1]!, key[at + 2]!, key[at + 3]!]
+  return `${high(a)}${low(a)}-${high(b)}-${low(b)}-${high(c)}-${low(c)}${high(d)}${low(d)}`
+}
+
+function high(word: number): string {
+  return HEX[word >>> 24]! + HEX[(word >>> 16) & 0xff]!
+}
+
+function low(word: number): string {
+  return HEX[(word >>> 8) & 0xff]! + HEX[word & 0xff]!
 }

@@ -7,10 +7,12 @@ import type { Check } from '../../shared/operations.ts'
 import type { Revocation } from '../../shared/revocation.ts'
 import type { Freshness } from '../domain/freshness.ts'
 import type { KeyRing } from '../domain/key-ring.ts'
+import type { RevocationList } from '../domain/revocation-list.ts'
 import { createIntake, type Feed } from './intake.ts'
 import { createIssuerStream, type IssuerStream } from './issuer-stream.ts'
 import type { KeyFetcher } from './jwks.ts'
 import type { KafkaFeed, KafkaFeedOptions } from './kafka.ts'
+import { startReconciliation } from './reconcile.ts'
 
 export interface FeedOptions {
   /** The `iss` that events have to have. */
@@ -18,16 +20,18 @@ export interface FeedOptions {
   /** None: the issuer's stream is the only feed. */
   kafka: KafkaAddress | undefined
   /** The issuer's stream; none: Kafka is the only feed. */
-  stream: { url: string; feedToken: string } | undefined
+  stream: { url: string; ca?: string | undefined; feedToken: string } | undefined
   ring: KeyRing
   keys: KeyFetcher
-  revocations: { add(revocation: Revocation): boolean }
+  revocations: Pick<RevocationList, 'add' | 'batches'>
   freshness: Freshness
   /** Told of each revocation that is new, so that open connections can be ended. */
   onRevocation(revocation: Revocation): void
   /** How far Kafka may be behind before the issuer's stream is read as well: milliseconds. */
   fallbackAfterMs: number
   maxStalenessMs: number
+  /** How often the list of revocations is compared with the issuer's, if there is a stream: milliseconds. */
+  digestIntervalMs: number
   clock: Clock
   log: Log
   metrics: Metrics
@@ -47,7 +51,8 @@ const STREAM_IDLE_MS = 10_000
  */
 export async function startFeeds(options: FeedOptions): Promise<{ ready(): Check[] }> {
   const { freshness, keys, clock, lifecycle, log } = options
-  const intake = createIntake(options)
+  // What is dropped is dropped on disk as well.
+  const intake = createIntake({ ...options, ring: { keyFor: options.ring.keyFor, revoke: keys.revoke } })
   const shared = { intake, keys, log, lifecycle }
   const progress = (source: Feed) => (completeUntilMs: number) => void freshness.advance(source, completeUntilMs)
 
@@ -61,6 +66,10 @@ export async function startFeeds(options: FeedOptions): Promise<{ ready(): Check
   if (kafka && stream) {
     const watching = watchKafka(options, kafka, stream)
     lifecycle.onClose('choice of feeds', () => watching)
+  }
+  if (options.stream) {
+    const { stream: address, digestIntervalMs: intervalMs } = options
+    startReconciliation({ ...options, ...shared, ...address, intervalMs, idleMs: STREAM_IDLE_MS })
   }
   addGauges(options, kafka, stream)
 

@@ -6,7 +6,11 @@ import type { Revocation } from '../../shared/revocation.ts'
 import { openSecurityEvent, peekSecurityEvent, type SecurityEvent } from '../../shared/security-event.ts'
 
 export interface IntakeOptions {
-  ring: { keyFor: KeyFor; revoke(kid: string): void }
+  ring: {
+    keyFor: KeyFor
+    /** @param exp how long that has to be remembered: seconds */
+    revoke(kid: string, exp: number): void
+  }
   revocations: {
     /** @returns whether it is new */
     add(revocation: Revocation): boolean
@@ -40,6 +44,10 @@ export type Refusal =
   | 'signature_invalid'
   | 'key_absent'
   | 'in_the_future'
+  /** The clock was ahead for a while, and events were passed over that are not over after all: read all of it again. */
+  | 'clock_set_back'
+  /** A heartbeat that is about another feed than the one that brought it. */
+  | 'other_feed'
   | 'snapshot_mismatch'
 
 /** Where every event comes in, whichever feed brought it. */
@@ -57,6 +65,8 @@ const REPORT_EVERY_MS = 60_000
 export function createIntake(options: IntakeOptions): Intake {
   const { ring, revocations, onRevocation, issuer, maxStalenessMs, clock, log } = options
   const reported = new Map<string, number>()
+  /** Of what was passed over as outdated, the latest expiry: milliseconds. */
+  const passedOver = new Map<Feed, number>()
   const events = counter(
     options.metrics,
     'revocation_events_total',
@@ -68,7 +78,7 @@ export function createIntake(options: IntakeOptions): Intake {
     const isNew = revocations.add(revocation)
     events.inc({ feed, kind: revocation.kind, outcome: isNew ? 'applied' : 'repeated' })
     if (!isNew) return
-    if (revocation.kind === 'key') ring.revoke(revocation.kid)
+    if (revocation.kind === 'key') ring.revoke(revocation.kid, revocation.exp)
     onRevocation(revocation)
   }
 
@@ -99,6 +109,9 @@ export function createIntake(options: IntakeOptions): Intake {
       if (isOutdated(claimed, nowMs)) {
         const kind = claimed.type === 'revocation' ? claimed.revocation.kind : claimed.type
         events.inc({ feed, kind, outcome: 'outdated' })
+        if (claimed.type === 'revocation') {
+          passedOver.set(feed, Math.max(claimed.revocation.exp * 1000, passedOver.get(feed) ?? 0))
+        }
         return { outcome: 'outdated' }
       }
       const opened = openSecurityEvent(token, ring.keyFor, issuer)
@@ -113,6 +126,11 @@ export function createIntake(options: IntakeOptions): Intake {
       }
       // A clock that far ahead would keep this sidecar serving long after the feed has stopped.
       if (event.completeUntilMs > nowMs + LEEWAY_S * 1000) return refuse('in_the_future', feed)
+      if (nowMs < (passedOver.get(feed) ?? 0)) {
+        passedOver.delete(feed)
+        return refuse('clock_set_back', feed)
+      }
+      if (event.type === 'heartbeat' && event.feed === 'stream' && feed !== 'stream') return refuse('other_feed', feed)
       events.inc({ feed, kind: event.type, outcome: 'applied' })
       return { outcome: 'proof', proof: event, kid }
     },

@@ -10,6 +10,8 @@ import { createSnapshotCheck, type SnapshotCheck } from './snapshot-check.ts'
 export interface IssuerStreamOptions {
   /** The issuer's feed: an absolute URL. */
   url: string
+  /** PEM of a certificate authority to trust for it instead of the usual ones. */
+  ca?: string | undefined
   feedToken: string
   intake: Intake
   keys: Pick<KeyFetcher, 'settle'>
@@ -17,6 +19,8 @@ export interface IssuerStreamOptions {
   onProgress(completeUntilMs: number): void
   /** A stream that is silent for this long is broken, for heartbeats come each second: milliseconds. */
   idleMs: number
+  /** Whether a stream that broke may be taken up where it broke; without it each begins with a snapshot. */
+  resume?: boolean
   log: Log
   lifecycle: Lifecycle
 }
@@ -36,7 +40,8 @@ export interface IssuerStream {
  */
 export function createIssuerStream(options: IssuerStreamOptions): IssuerStream {
   const { log, lifecycle, idleMs } = options
-  const agent = new Agent({ connections: 1, connect: { timeout: idleMs }, headersTimeout: idleMs, bodyTimeout: idleMs })
+  const connecting = { timeout: idleMs, ca: options.ca }
+  const agent = new Agent({ connections: 1, connect: connecting, headersTimeout: idleMs, bodyTimeout: idleMs })
   let reading: AbortController | undefined
   let last: Promise<void> = Promise.resolve()
   let complete = false
@@ -58,7 +63,7 @@ export function createIssuerStream(options: IssuerStreamOptions): IssuerStream {
     } finally {
       body.destroy()
       // One that broke may be taken up where it broke; one with a flaw in it begins anew.
-      resumeFrom = intact && connection.proven() ? connection.lastId() : undefined
+      resumeFrom = options.resume !== false && intact && connection.proven() ? connection.lastId() : undefined
     }
   }
 

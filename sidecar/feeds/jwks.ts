@@ -8,12 +8,14 @@ import type { Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import type { Check } from '../../shared/operations.ts'
 import type { KeyRing } from '../domain/key-ring.ts'
-import { createKeyFile } from './jwks-file.ts'
+import { createKeyFile, type KeptKeys } from './jwks-file.ts'
 
 export interface KeyFetcherOptions {
-  ring: Pick<KeyRing, 'keyFor' | 'replace' | 'expire' | 'size' | 'fetchedAtMs'>
+  ring: KeyRing
   /** The JWK Set of the issuer. */
   url: string
+  /** PEM of a certificate authority to trust for it instead of the usual ones. */
+  ca?: string | undefined
   /** Where the last good set is kept for a cold start while the issuer is away; none: nowhere. */
   cachePath?: string
   refreshMs: number
@@ -40,10 +42,17 @@ export interface KeyFetcher {
    * @returns `unavailable` only when `signal` was aborted
    */
   settle(kid: string, signal: AbortSignal): Promise<'known' | 'absent' | 'unavailable'>
+  /**
+   * Drops a key for good, from the ring and from the set on disk.
+   * @param exp until when a set that has it could be found anywhere: seconds
+   */
+  revoke(kid: string, exp: number): void
   check(): Check
 }
 
 const FETCH_DEADLINE_MS = 5000
+/** Over how long the fetches of all sidecars are spread that hear of the same thing: milliseconds. */
+const SPREAD_MS = 1000
 const MAX_ABSENT = 1000
 /** How long the issuer is not asked again for a key it did not have: milliseconds. */
 const ABSENT_FOR_MS = 30_000
@@ -56,7 +65,7 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   const { ring, url, refreshMs, cooldownMs, maxStaleMs, clock, log, lifecycle } = options
   const { signal } = lifecycle
   const file = createKeyFile(options.cachePath, log)
-  const agent = new Agent({ connections: 1, connect: { timeout: FETCH_DEADLINE_MS } })
+  const agent = new Agent({ connections: 1, connect: { timeout: FETCH_DEADLINE_MS, ca: options.ca } })
   const absent = new LRUCache<string, true>({ max: MAX_ABSENT, ttl: ABSENT_FOR_MS })
   const ready = Promise.withResolvers<void>()
   let fetching: Promise<boolean> | undefined
@@ -64,13 +73,28 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   let attemptedAt = Number.NEGATIVE_INFINITY
   let failing = false
   let writing = Promise.resolve()
+  let lastSet: KeptKeys = { keys: [], fetchedAtMs: 0 }
+  const revoked = new Map<string, number>()
   const outcomes = observe(options.metrics, () =>
     ring.fetchedAtMs === undefined ? Number.POSITIVE_INFINITY : Math.max(0, clock.now() - ring.fetchedAtMs) / 1000,
   )
 
-  const accept = (keys: VerificationKey[], fetchedAtMs: number) => {
-    ring.replace(keys, fetchedAtMs)
+  const accept = (set: KeptKeys) => {
+    lastSet = set
+    ring.replace(set.keys, set.fetchedAtMs)
     ready.resolve()
+  }
+
+  const keep = () => {
+    const nowS = clock.now() / 1000
+    for (const [kid, exp] of revoked) if (exp <= nowS) revoked.delete(kid)
+    const set = { ...lastSet, keys: lastSet.keys.filter(({ kid }) => !ring.isRevoked(kid)) }
+    writing = writing.then(() => file.write(set, new Map(revoked)))
+  }
+
+  const revoke = (kid: string, exp: number) => {
+    ring.revoke(kid)
+    revoked.set(kid, Math.max(exp, revoked.get(kid) ?? 0))
   }
 
   const fetchKeys = async () => {
@@ -80,11 +104,11 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       const keys = await download(url, agent, signal)
       const nowMs = clock.now()
       lastGood = ordinal
-      accept(keys, nowMs)
+      accept({ keys, fetchedAtMs: nowMs })
       outcomes.inc({ outcome: 'fetched' })
       if (failing) log.info('the keys of the issuer can be fetched again')
       failing = false
-      writing = writing.then(() => file.write(keys, nowMs))
+      keep()
       return true
     } catch (err) {
       if (signal.aborted) return false
@@ -114,12 +138,14 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
 
   const verdict = (kid: string) => {
     if (ring.keyFor(kid)) return 'known'
+    if (ring.isRevoked(kid)) return 'absent'
     return absent.has(kid) ? 'absent' : undefined
   }
 
   const refresh = async () => {
     const kept = await file.read(clock.now(), maxStaleMs)
-    if (kept) accept(kept.keys, kept.fetchedAtMs)
+    for (const [kid, exp] of kept.revoked) revoke(kid, exp)
+    if (kept.set) accept(kept.set)
     while (!signal.aborted) {
       const good = await fetchOnce()
       const wait = good ? refreshMs : Math.min(cooldownMs, refreshMs)
@@ -160,6 +186,12 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       }
       return 'unavailable'
     },
+    revoke(kid, exp) {
+      revoke(kid, exp)
+      keep()
+      // Whichever key took over, another one stands by since then; the next emergency should not have to wait for it.
+      void pause(Math.random() * SPREAD_MS, signal).then(() => (signal.aborted ? undefined : fetchOnce()))
+    },
     check: () => ({ name: 'keys', ok: ring.size > 0 }),
   }
 }
@@ -168,7 +200,8 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
 async function download(url: string, dispatcher: Agent, signal: AbortSignal): Promise<VerificationKey[]> {
   const { statusCode, body } = await request(url, {
     dispatcher,
-    headers: { accept: 'application/jwk-set+json, application/json' },
+    // A cache between could answer with a set from before the key that is looked for.
+    headers: { accept: 'application/jwk-set+json, application/json', 'cache-control': 'no-cache' },
     signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_DEADLINE_MS)]),
   })
   const chunks: Buffer[] = []

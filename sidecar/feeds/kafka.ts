@@ -168,13 +168,20 @@ async function readMessage(
     }
     read = intake.read(token, 'kafka')
   }
+  // An issuer had this key before the one that was asked: what it signed has to be read after all.
   if ((read.outcome === 'applied' || read.outcome === 'proof') && skipped.has(read.kid)) {
-    // An issuer had this key before the one that was asked: what it signed has to be read after all.
-    const error = new Error('a key has appeared whose events were skipped; reading them again')
-    fail(error)
-    throw error
+    beginAnew('a key has appeared whose events were skipped', fail)
+  }
+  if (read.outcome === 'refused' && read.reason === 'clock_set_back') {
+    beginAnew('events were skipped by a clock that was ahead', fail)
   }
   return read.outcome === 'proof' && read.proof.type === 'heartbeat' ? read.proof.completeUntilMs : undefined
+}
+
+function beginAnew(reason: string, fail: (error: unknown) => void): never {
+  const error = new Error(`${reason}; reading them again`)
+  fail(error)
+  throw error
 }
 
 /** Waits until it is known whether the issuer has the key, and keeps the membership of the group alive meanwhile. */

@@ -99,7 +99,13 @@ export function createGuard({ state, keys, openStreams, metrics, clock, log }: G
       else if (found === 'absent') settle({ ...decision, code: 'token_invalid', reason: 'key_absent' }, laterMs)
       else settle(decision, laterMs)
     }
-    keys.lookUp(decision.missingKid).then(settleUnknownKey, () => settleUnknownKey('unavailable'))
+    keys
+      .lookUp(decision.missingKid)
+      .then(settleUnknownKey, () => settleUnknownKey('unavailable'))
+      .catch((err) => {
+        log.error({ err }, 'a request failed here')
+        request.socket.destroy()
+      })
   }
 }
 

@@ -1,14 +1,19 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Log } from '../../shared/log.ts'
 import { deny } from './denials.ts'
 import type { Forward } from './forward.ts'
 import type { Guard } from './guard.ts'
+import type { Pipelining } from './pipelining.ts'
 import { hasBody } from './request-body.ts'
 
 export interface UpgradeParts {
   guard: Guard
   forward: Forward
+  pipelining: Pipelining
   onRefused(reason: string): void
+  log: Log
 }
 
 /**
@@ -21,22 +26,33 @@ export interface UpgradeParts {
  * messages (up to 100 MiB) into memory and reads on while the other side does not keep up; and what it sends on is a
  * parsed and rebuilt URL.
  */
-export function acceptUpgrades(server: Server, { guard, forward, onRefused }: UpgradeParts): void {
-  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+export function acceptUpgrades(server: Server, { guard, forward, pipelining, onRefused, log }: UpgradeParts): void {
+  // It is the client's socket, or a stream over it while a body is still to come.
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     // Its errors end in 'close', which is what everything waits for.
     socket.on('error', () => socket.destroy())
+    if (pipelining.afterAnswers(request, () => answer(request, socket, head))) onRefused('upgrade')
+  })
+
+  const answer = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const response = new ServerResponse(request)
     response.shouldKeepAlive = false
-    response.assignSocket(socket)
-    response.once('finish', () => socket.destroySoon())
+    response.assignSocket(socket as Socket)
+    response.once('finish', () => socket.end(() => socket.destroy()))
     if (!isWebSocketHandshake(request)) {
       onRefused('upgrade')
       deny(request, response, 'invalid_request')
       return
     }
     if (head.length > 0) socket.unshift(head)
-    guard(request, response, (exchange) => forward(exchange, 'websocket'))
-  })
+    try {
+      guard(request, response, (exchange) => forward(exchange, 'websocket'))
+    } catch (err) {
+      // Nobody else would catch it, and the process would end.
+      log.error({ err }, 'a request failed here')
+      socket.destroy()
+    }
+  }
 }
 
 /** RFC 6455 section 4.1. Every other upgrade is refused: what is spoken after it nobody here would understand. */

@@ -86,6 +86,12 @@ test('CONNECT, TRACE and other upgrades are refused (CVE-2026-71324)', async (t)
     ['GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tls/1.0\r\n\r\n', 400],
     ['POST /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n', 400],
     ['GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc', 400],
+    ['GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 9\r\n\r\nabc', 400],
+    [
+      'POST /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
+    ['CONNECT a:80 HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc', 405],
   ] as const) {
     const answer = await sendRaw(proxy.port, bytes, { quietMs: 1500 })
     t.same(answer.statuses, [status], bytes.slice(0, 60))
@@ -134,4 +140,40 @@ test('no field is hidden behind two thousand others (CVE-2026-58044)', async (t)
   t.same(hidden.statuses, [401], 'the second one is seen')
   t.notMatch(upstream.bytes(), /evil/)
   t.match(upstream.bytes(), /X-Last: 1/)
+})
+
+const HANDSHAKE =
+  'GET /open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+
+test('an upgrade that does not wait for the answers before it brings nothing down', async (t) => {
+  const upstream = await startRawUpstream(t, (request, response) => {
+    if (request.url === '/open') response.end('served')
+  })
+  const proxy = await startProxy(t, upstream.url, { routes: [...ROUTES, { path: '/slow', access: 'public' }] })
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+  const afterRefusal = await sendRaw(proxy.port, get('/closed') + HANDSHAKE, { quietMs: 500 })
+  t.same(afterRefusal.statuses, [401, 200], 'behind an answer that is complete it has its turn')
+  for (const before of [get('/slow'), get('/slow') + get('/open'), get('/closed') + get('/slow')]) {
+    for (const last of [HANDSHAKE, HANDSHAKE.replace('websocket', 'h2c'), 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n']) {
+      const answer = await sendRaw(proxy.port, before + last, { quietMs: 500 })
+      t.ok(answer.closed, 'behind one that is not the connection ends')
+      t.notMatch(answer.text, /served/)
+    }
+  }
+  await eventually(() => proxy.openStreams.size === 0, { message: 'nothing stays open' })
+  t.same((await sendRaw(proxy.port, get('/open'))).statuses, [200], 'others are served')
+})
+
+test('many requests at once on one connection make no flood of connections to the upstream', async (t) => {
+  const upstream = await startRawUpstream(t, () => {})
+  const proxy = await startProxy(t, upstream.url, { routes: ROUTES })
+  const get = 'GET /open HTTP/1.1\r\nHost: a\r\n\r\n'
+  const flood = await sendRaw(proxy.port, get.repeat(2000), { patienceMs: 1000 })
+  t.ok(flood.closed)
+  const few = sendRaw(proxy.port, get.repeat(20), { patienceMs: 500 })
+  await eventually(() => upstream.requests.length >= 20)
+  t.notOk((await few).closed, 'a few are under way together')
+  t.ok(upstream.requests.length <= 100, `${upstream.requests.length} requests`)
+  await eventually(() => proxy.openStreams.size === 0, { message: 'nothing stays open when the client goes' })
 })

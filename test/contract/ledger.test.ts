@@ -82,13 +82,20 @@ for (const { name, skip, place } of ADAPTERS) {
         revocation: { ...entry.revocation, exp: nowS + 999 },
         keepUntilMs: entry.keepUntilMs + 1,
       }
-      await ledger.record([entry, entry])
-      await other.record([again])
+      t.same(await ledger.record([entry, entry]), [entry.revocation, entry.revocation])
+      const another = aSessionEntry()
+      const recorded = await other.record([again, another])
+      t.same(recorded, [entry.revocation, another.revocation], 'which is said of each')
+      await other.markPublished([another.id])
       t.same(await ledger.unpublished('one', 10), [entry])
       await other.markPublished([entry.id])
       await ledger.record([again, entry])
       t.same(await ledger.unpublished('one', 10), [])
-      t.same((await ledger.since('one', undefined, nowS)).entries, [entry])
+      const since = (await ledger.since('one', undefined, nowS)).entries
+      t.same(
+        since.filter(({ id }) => id === entry.id),
+        [entry],
+      )
       await ledger.markPublished([entry.id, 'session:unknown'])
       t.same(await ledger.unpublished('one', 10), [])
     })

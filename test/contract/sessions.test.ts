@@ -26,6 +26,7 @@ for (const { name, skip, place } of ADAPTERS) {
       for (const given of [
         {},
         { userAgent: null, address: null },
+        { scope: 'orders:read users:read' },
         { userAgent: '' },
         { userAgent: 'Ünï "cödé" 🚪 \0' },
       ]) {
@@ -132,6 +133,30 @@ for (const { name, skip, place } of ADAPTERS) {
       t.same(await others.list(sub, now), [first, third])
       t.same(await sessions.list(sub, first!.idleExpiresAt), [], 'not those that ended by themselves')
       t.same(await sessions.list('nobody', now), [])
+    })
+
+    t.test('who creates one learns how many there are, whoever else does at the same time', async (t) => {
+      const sub = uniqueName('user')
+      t.equal(await sessions.create(aSession({ sub })), 1)
+      t.equal(await others.create(aSession({ sub })), 2)
+      const counts = await Promise.all(
+        Array.from({ length: 10 }, (_, n) => (n % 2 ? sessions : others).create(aSession({ sub }))),
+      )
+      t.equal(Math.max(...counts), 12, 'the last one sees all of them')
+      await created({ sub: uniqueName('another') })
+      t.equal(await sessions.create(aSession({ sub })), 13)
+    })
+
+    t.test('a session that is carried over survives the end of the others', async (t) => {
+      const sub = uniqueName('user')
+      const [kept, other] = [await created({ sub }), await created({ sub })]
+      t.equal(await others.carryOver(kept.sid, 3), true)
+      t.equal(await sessions.carryOver('no such session', 3), false)
+      t.equal(await sessions.byId('no such session'), undefined, 'and none has come to be')
+      t.equal(await sessions.endAll(sub, 3, Date.now()), 1)
+      t.same(await others.byId(kept.sid), { ...kept, epoch: 3 })
+      t.equal(await sessions.byId(other.sid), undefined)
+      t.equal((await sessions.rotate(claimOf(kept))).outcome, 'rotated')
     })
 
     t.test('a session ends once and stays ended', async (t) => {

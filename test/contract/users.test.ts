@@ -81,6 +81,38 @@ for (const { name, skip, place } of ADAPTERS) {
       t.ok(await users.byUsernameKey(usernameKey))
     })
 
+    t.test('of many that are inserted at once, each is told what became of it', async (t) => {
+      const there = aUser({ usernameKey: uniqueName('name') })
+      await users.insert(there)
+      const fresh = Array.from({ length: 5 }, () => aUser({ roles: ['a', 'b'], lastLogin: 5 }))
+      const many = [
+        fresh[0]!,
+        aUser({ emailKey: there.emailKey }),
+        fresh[1]!,
+        aUser({ usernameKey: there.usernameKey }),
+        aUser({ id: there.id, emailKey: uniqueName('key') }),
+        fresh[2]!,
+        aUser({ emailKey: fresh[0]!.emailKey }),
+        ...fresh.slice(3),
+      ]
+      const taken = (what: string) => ({ ok: false, taken: what })
+      const inserted = { ok: true }
+      t.same(await others.insertMany(many), [
+        inserted,
+        taken('email'),
+        inserted,
+        taken('username'),
+        taken('id'),
+        inserted,
+        taken('email'),
+        inserted,
+        inserted,
+      ])
+      for (const user of fresh) t.same(await users.byId(user.id), user)
+      t.same(await users.byId(there.id), there)
+      t.same(await users.insertMany([]), [])
+    })
+
     t.test('a change touches what it names, and its answer is the user after it', async (t) => {
       const user = aUser({ username: 'Old', usernameKey: uniqueName('old'), roles: ['user', 'admin'] })
       await users.insert(user)
@@ -96,6 +128,72 @@ for (const { name, skip, place } of ADAPTERS) {
       t.same(after, { ...user, ...change, tier: user.tier })
       t.same(await users.byId(user.id), after)
       t.same(await users.update(user.id, {}), after, 'nothing to change')
+    })
+
+    t.test(
+      'a change with a condition happens only where it holds, and can raise the epoch in the same step',
+      async (t) => {
+        const user = aUser({ roles: ['a', 'b'] })
+        await users.insert(user)
+        const { passwordHash } = user
+        for (const onlyIf of [
+          { passwordHash: 'another' },
+          { epoch: 1 },
+          { isActive: false },
+          { roles: ['a'] },
+          { roles: ['b', 'a'] },
+          { passwordHash, epoch: 1 },
+        ]) {
+          t.equal(await others.update(user.id, { tier: 'pro' }, { onlyIf, raiseEpoch: true }), undefined)
+        }
+        t.same(await users.byId(user.id), user, 'nothing changed')
+        const onlyIf = { passwordHash, epoch: 0, isActive: true, roles: ['a', 'b'] }
+        const after = await others.update(user.id, { passwordHash: 'new' }, { onlyIf, raiseEpoch: true })
+        t.same(after, { ...user, passwordHash: 'new', epoch: 1 })
+        t.match(await users.update(user.id, {}, { raiseEpoch: true }), { epoch: 2 }, 'the epoch alone')
+        t.equal(await users.update(randomUUID(), { tier: 'pro' }, { onlyIf: {}, raiseEpoch: true }), undefined)
+      },
+    )
+
+    t.test('of 20 that replace one password at once, one wins', async (t) => {
+      const user = aUser()
+      await users.insert(user)
+      const { passwordHash } = user
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, (_, n) =>
+          (n % 2 ? users : others).update(
+            user.id,
+            { passwordHash: `new ${n}` },
+            { onlyIf: { passwordHash }, raiseEpoch: true },
+          ),
+        ),
+      )
+      t.equal(answers.filter((answer) => answer !== undefined).length, 1)
+      t.equal((await users.byId(user.id))?.epoch, 1)
+    })
+
+    t.test('a user who is deleted is gone, and the names are free', async (t) => {
+      const user = aUser({ usernameKey: uniqueName('name') })
+      await users.insert(user)
+      t.equal(await others.delete(user.id), true)
+      t.equal(await users.delete(user.id), false)
+      t.equal(await users.byId(user.id), undefined)
+      const { emailKey, usernameKey } = user
+      t.same(await users.insert(aUser({ emailKey, usernameKey })), { ok: true })
+      t.equal(await users.delete({ $ne: null } as unknown as string).catch(() => false), false, 'an operator is no id')
+    })
+
+    t.test('a role is taken from those who have it, some at a time', async (t) => {
+      const role = uniqueName('role')
+      const made = Array.from({ length: 5 }, () => aUser({ roles: ['a', role, 'z'] }))
+      const bystander = aUser({ roles: ['a', `${role}x`] })
+      for (const user of [...made, bystander]) await users.insert(user)
+      t.equal(await others.takeRole(role, 3), 3)
+      t.equal((await users.page({ order: 'created', role, limit: 10 })).users.length, 2)
+      t.equal(await users.takeRole(role, 3), 2)
+      t.equal(await users.takeRole(role, 3), 0)
+      for (const { id } of made) t.same((await users.byId(id))?.roles, ['a', 'z'])
+      t.same(await users.byId(bystander.id), bystander)
     })
 
     t.test('20 raise the epoch at once: each gets a number of its own, and changes beside it lose none', async (t) => {

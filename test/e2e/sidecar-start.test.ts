@@ -49,3 +49,21 @@ for (const [name, env] of [
     }
   })
 }
+
+test('what was revoked before there was Kafka is refused by a sidecar that has Kafka alone', {
+  skip: missingProduction,
+}, async (t) => {
+  const upstream = await startRecordingUpstream(t)
+  const servers = await productionServers()
+  const deployment = await startDeployment(t, { ...servers, upstream: upstream.url, issuers: 0, sidecars: 0 })
+  const before = await deployment.startIssuer({ KAFKA_BROKERS: '' })
+  await ready(before.url)
+  const { access_token: token } = await login(before.url, await register(before.url))
+  t.match(await logout(before.url, token), { body: { propagated: true } }, 'the ledger was the log then')
+  await before.stop()
+  const issuer = await deployment.startIssuer()
+  await ready(issuer.url)
+  const sidecar = await deployment.startSidecar({ FEED_TOKEN: '', ISSUER_INTERNAL_URL: issuer.url })
+  await ready(sidecar.adminUrl)
+  t.equal(await statusThrough(sidecar.url, token), 401)
+})

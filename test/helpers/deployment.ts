@@ -62,6 +62,9 @@ export async function startDeployment(t: Test, options: DeploymentOptions): Prom
     // The cheapest that is accepted: these tests are not about hashing.
     HASH_MEMORY_KIB: '7168',
     HASH_TIME: '5',
+    // They log in often, and from one address.
+    RATE_LIMITS: 'off',
+    LOGIN_THROTTLE: 'off',
     LOG_LEVEL: 'info',
     ...options.env,
   }

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import type { Test } from 'tap'
 import { createEventStream, type EventStream, type EventStreamOptions } from '../../issuer/adapters/event-stream.ts'
+import { createLedgerDigest } from '../../issuer/adapters/ledger-digest.ts'
 import { addRevocationRoutes } from '../../issuer/http/routes/revocations.ts'
 import { createIssuerStream, type IssuerStream } from '../../sidecar/feeds/issuer-stream.ts'
 import type { KeyFetcher } from '../../sidecar/feeds/jwks.ts'
@@ -9,6 +10,8 @@ import { type Base, base, ISSUER, memoryLedger, noMoreKeys, type Receiver, signe
 
 export const FEED_TOKEN = 'a feed token that only the tests know'
 export const streamKey = signingKey()
+/** How long the access tokens of this issuer live: seconds. */
+export const LIFETIME_S = 300
 
 export interface RunningStream {
   url: string
@@ -34,7 +37,9 @@ export async function startEventStream(t: Test, more: Partial<EventStreamOptions
     ...more,
   })
   const app = Fastify()
-  addRevocationRoutes(app, { stream, feedToken: FEED_TOKEN })
+  const clock = more.clock ?? { now: () => Date.now() }
+  const digest = createLedgerDigest({ ledger: more.ledger ?? ledger, instance: 'a', clock, lifetimeS: LIFETIME_S })
+  addRevocationRoutes(app, { stream, digest, feedToken: FEED_TOKEN })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const close = () => app.close().then(() => {})
   t.teardown(close)

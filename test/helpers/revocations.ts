@@ -10,6 +10,7 @@ import { type Revocation, revocationId } from '../../shared/revocation.ts'
 import { type SecurityEvent, signSecurityEvent } from '../../shared/security-event.ts'
 import { createFreshness } from '../../sidecar/domain/freshness.ts'
 import { createKeyRing } from '../../sidecar/domain/key-ring.ts'
+import { createRevocationList, type RevocationList } from '../../sidecar/domain/revocation-list.ts'
 import { createIntake, type Intake } from '../../sidecar/feeds/intake.ts'
 import type { KeyFetcher } from '../../sidecar/feeds/jwks.ts'
 
@@ -89,6 +90,7 @@ export function memoryLedger(): Ledger & { entries: { entry: LedgerEntry; publis
       for (const one of added) {
         if (!entries.some(({ entry }) => entry.id === one.id)) entries.push({ entry: one, published: false })
       }
+      return added.map(({ id }) => entries.find(({ entry }) => entry.id === id)!.entry.revocation)
     },
     isSessionRevoked: async (sid) => entries.some(({ entry }) => entry.id === `session:${sid}`),
     unpublished: async (_instance, limit) =>
@@ -116,7 +118,7 @@ export function memoryLedger(): Ledger & { entries: { entry: LedgerEntry; publis
 export interface Receiver {
   ring: ReturnType<typeof createKeyRing>
   freshness: ReturnType<typeof createFreshness>
-  revocations: { add(revocation: Revocation): boolean }
+  revocations: Pick<RevocationList, 'add' | 'batches'>
   /** Names of all revocations, in the order in which they were added. */
   added: string[]
   intake: Intake
@@ -131,9 +133,12 @@ export function receiver(
   ring.replace(keys, clock.now())
   const freshness = createFreshness({ maxStalenessMs: MAX_STALENESS_MS, clock })
   const added: string[] = []
+  const list = createRevocationList()
   const revocations = {
+    batches: list.batches,
     add(revocation: Revocation) {
       const id = revocationId(revocation)
+      list.add(revocation)
       if (added.includes(id)) return false
       added.push(id)
       return true

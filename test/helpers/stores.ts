@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,10 @@ import { Redis } from 'ioredis'
 import { MongoClient } from 'mongodb'
 import type { Test } from 'tap'
 import type { DurablePorts } from '../../issuer/adapters/store.ts'
+import type { Client } from '../../issuer/domain/client.ts'
+import type { OneTimeToken } from '../../issuer/domain/one-time-token.ts'
 import { StoreUnavailable } from '../../issuer/domain/ports.ts'
+import type { Role } from '../../issuer/domain/role.ts'
 import type { Session } from '../../issuer/domain/session.ts'
 import type { User } from '../../issuer/domain/user.ts'
 import { openStores, type StoreSettings, type Stores } from '../../issuer/stores.ts'
@@ -101,6 +104,44 @@ export function aUser(given: Partial<User> = {}): User {
   }
 }
 
+export function aOneTimeToken(given: Partial<OneTimeToken> = {}): OneTimeToken {
+  return {
+    hash: randomBytes(32).toString('base64url'),
+    sub: randomUUID(),
+    purpose: 'verify_email',
+    state: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
+    expiresAt: Date.now() + 3_600_000,
+    ...given,
+  }
+}
+
+export function aRole(given: Partial<Role> = {}): Role {
+  return {
+    name: uniqueName('role'),
+    description: 'reads and writes orders',
+    permissions: ['orders:read', 'orders:write'],
+    createdAt: 1_700_000_000_123,
+    updatedAt: 1_700_000_000_456,
+    ...given,
+  }
+}
+
+export function aClient(given: Partial<Client> = {}): Client {
+  return {
+    id: randomUUID(),
+    name: 'reports',
+    permissions: ['orders:read', 'orders:write'],
+    isActive: true,
+    epoch: 0,
+    secretHash: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
+    previousSecretHash: null,
+    previousSecretUntil: null,
+    createdAt: 1_700_000_000_123,
+    updatedAt: 1_700_000_000_456,
+    ...given,
+  }
+}
+
 /** A session that began now and lives for an hour unused, a day at most. */
 export function aSession(given: Partial<Session> = {}): Session {
   const now = Date.now()
@@ -116,6 +157,7 @@ export function aSession(given: Partial<Session> = {}): Session {
     idleExpiresAt: now + 3_600_000,
     userAgent: 'curl/8.5.0',
     address: '192.0.2.1',
+    scope: null,
     ...given,
   }
 }
@@ -123,15 +165,23 @@ export function aSession(given: Partial<Session> = {}): Session {
 type Calls = Record<string, () => Promise<unknown>>
 
 /** One call of every operation of the durable ports. */
-export function durableCalls({ users, ledger, signingKeys }: DurablePorts): Calls {
+export function durableCalls({ users, roles, ledger, signingKeys, clients, oneTimeTokens }: DurablePorts): Calls {
   const revocation = { kind: 'session', sid: 'sid', sub: 'sub', exp: 4_102_444_800 } as const
   return {
     'users.insert': () => users.insert(aUser()),
+    'users.insertMany': () => users.insertMany([aUser()]),
     'users.byId': () => users.byId('id'),
     'users.byEmailKey': () => users.byEmailKey('key'),
     'users.byUsernameKey': () => users.byUsernameKey('key'),
     'users.update': () => users.update('id', { tier: 'pro' }),
     'users.raiseEpoch': () => users.raiseEpoch('id'),
+    'users.page': () => users.page({ order: 'created', limit: 1 }),
+    'users.delete': () => users.delete('id'),
+    'users.takeRole': () => users.takeRole('no such role', 1),
+    'roles.all': () => roles.all(),
+    'roles.insert': () => roles.insert(aRole()),
+    'roles.update': () => roles.update('no such role', { description: '' }),
+    'roles.delete': () => roles.delete('no such role'),
     'ledger.record': () => ledger.record([{ id: 'session:sid', revocation, keepUntilMs: 4_102_444_800_000 }]),
     'ledger.isSessionRevoked': () => ledger.isSessionRevoked('sid'),
     'ledger.unpublished': () => ledger.unpublished('instance', 10),
@@ -140,16 +190,31 @@ export function durableCalls({ users, ledger, signingKeys }: DurablePorts): Call
     'ledger.live': async () => {
       for await (const batch of ledger.live('instance', 0)) if (batch.length === 0) break
     },
+    'clients.insert': () => clients.insert(aClient()),
+    'clients.byId': () => clients.byId('id'),
+    'clients.list': () => clients.list(undefined, 10),
+    'clients.update': () => clients.update('id', { name: 'new' }, true),
+    'clients.rotateSecret': () =>
+      clients.rotateSecret('id', { secretHash: 'hash', previousUntil: null, nowMs: Date.now() }, false),
+    'clients.delete': () => clients.delete('id'),
+    'oneTimeTokens.insert': () => oneTimeTokens.insert(aOneTimeToken()),
+    'oneTimeTokens.find': () => oneTimeTokens.find('hash'),
+    'oneTimeTokens.take': () => oneTimeTokens.take('hash'),
     'signingKeys.all': () => signingKeys.all(),
-    'signingKeys.insertFirst': () =>
-      signingKeys.insertFirst({
-        kid: 'kid',
-        alg: 'ES256',
-        state: 'current',
-        sealedPrivateKey: 'sealed',
-        createdAt: 0,
-        retiredAt: null,
-      }),
+    'signingKeys.change': () =>
+      signingKeys.change((keys) => [
+        ...keys,
+        {
+          kid: randomUUID(),
+          alg: 'ES256',
+          state: 'next',
+          sealedPrivateKey: 'sealed',
+          createdAt: 0,
+          signsFrom: null,
+          retiredAt: null,
+          revokedAt: null,
+        },
+      ]),
   }
 }
 
@@ -161,6 +226,7 @@ export function sessionCalls({ sessions }: Stores): Calls {
     'sessions.rotate': () => sessions.rotate({ sid, generation, nonceHash, nowMs: Date.now(), idleMs: 1000 }),
     'sessions.byId': () => sessions.byId(sid),
     'sessions.list': () => sessions.list(sub, Date.now()),
+    'sessions.carryOver': () => sessions.carryOver(sid, 1),
     'sessions.end': () => sessions.end(sid),
     'sessions.endAll': () => sessions.endAll(sub, 1, Date.now()),
   }

@@ -4,17 +4,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import { createMemoryCounts } from '../../issuer/adapters/memory/counts.ts'
 import { ensureSigningKey } from '../../issuer/domain/ensure-signing-key.ts'
 import { createKeySealing } from '../../issuer/domain/key-sealing.ts'
 import { createKeySet, type KeySet } from '../../issuer/domain/key-set.ts'
-import type { OutgoingEvent, PasswordHasher, Publisher } from '../../issuer/domain/ports.ts'
+import type { Mail, OutgoingEvent, PasswordHasher, Publisher } from '../../issuer/domain/ports.ts'
 import { refreshTokenKeys } from '../../issuer/domain/refresh-token.ts'
+import { createSignEvent } from '../../issuer/domain/sign-event.ts'
 import { createServer, type ServerParts, type ServerRules } from '../../issuer/server.ts'
-import { openStores } from '../../issuer/stores.ts'
+import { openStores, type StoreSettings } from '../../issuer/stores.ts'
 import { createLifecycle } from '../../shared/lifecycle.ts'
 import { createLog } from '../../shared/log.ts'
 import { createMetrics } from '../../shared/metrics.ts'
-import { openSecurityEvent, type SecurityEvent, signSecurityEvent } from '../../shared/security-event.ts'
+import { openSecurityEvent, type SecurityEvent } from '../../shared/security-event.ts'
+import { checkAuditEvent } from '../helpers/audit-events.ts'
 
 export const ISSUER = 'https://issuer.example'
 export const PASSWORD = 'a long enough pass phrase'
@@ -53,6 +56,7 @@ export function countingHasher(): PasswordHasher & { calls: string[] } {
       return hash === digest(password)
     },
     needsRehash: (hash) => !hash.startsWith('fake$'),
+    fullForS: () => undefined,
   }
 }
 
@@ -67,6 +71,10 @@ export interface BuiltIssuer {
   audit: { event: string; facts: Record<string, unknown> }[]
   /** The names of the store calls so far, such as `sessions.rotate`. */
   calls: string[]
+  /** What was mailed. */
+  mails: Mail[]
+  /** Where the embedded store is. */
+  dataDir: string
   call(method: string, path: string, options?: CallOptions): Promise<Answer>
   register(more?: object): Promise<{ email: string; password: string; id: string }>
   /** Logs in as a native client does. */
@@ -97,6 +105,8 @@ export interface BuildOptions {
   clock?: ManualClock
   hasher?: PasswordHasher
   publisher?: Publisher
+  /** Stores other than the embedded one. */
+  stores?: Partial<StoreSettings>
   /** Replaces ports, to make them fail or to watch them. */
   wrap?(parts: ServerParts): Partial<ServerParts>
 }
@@ -113,16 +123,27 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
     rmSync(folder, { recursive: true, force: true })
   })
   const clock = options.clock ?? manualClock()
-  const settings = { MONGO_URL: undefined, REDIS_URL: undefined, REDIS_PREFIX: 'x:', DATA_DIR: folder }
+  const settings = {
+    MONGO_URL: undefined,
+    REDIS_URL: undefined,
+    REDIS_PREFIX: 'x:',
+    DATA_DIR: folder,
+    ...options.stores,
+  }
   const stores = await openStores(settings, clock, log, lifecycle)
   const sealing = createKeySealing([MASTER_KEY])
   await ensureSigningKey({ signingKeys: stores.signingKeys, sealing, clock }, 'ES256')
-  const keySet = createKeySet({ signingKeys: stores.signingKeys, sealing, clock }, ACCESS_TTL_MS / 1000)
+  const keySet = createKeySet(
+    { signingKeys: stores.signingKeys, sealing, clock },
+    // Nobody reads the keys while a test moves its clock.
+    { lifetimeS: ACCESS_TTL_MS / 1000, leaseMs: Number.POSITIVE_INFINITY },
+  )
   await keySet.reload()
 
   const events: SecurityEvent[] = []
   const audit: BuiltIssuer['audit'] = []
   const calls: string[] = []
+  const mails: Mail[] = []
   const publisher = options.publisher ?? {
     async publish(outgoing: OutgoingEvent[]) {
       for (const { token } of outgoing) events.push(openEvent(token, keySet))
@@ -131,16 +152,31 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
   const metrics = createMetrics()
   const parts: ServerParts = {
     users: counting(stores.users, 'users', calls),
+    roles: counting(stores.roles, 'roles', calls),
+    clients: counting(stores.clients, 'clients', calls),
     sessions: counting(stores.sessions, 'sessions', calls),
     ledger: counting(stores.ledger, 'ledger', calls),
     publisher,
     hasher: options.hasher ?? countingHasher(),
-    audit: { record: (event, facts) => void audit.push({ event, facts }) },
+    counts: createMemoryCounts(clock),
+    oneTimeTokens: counting(stores.oneTimeTokens, 'oneTimeTokens', calls),
+    mailer: { send: (mail) => void mails.push(mail) },
+    audit: {
+      record(event, facts) {
+        checkAuditEvent(event, facts)
+        audit.push({ event, facts })
+      },
+    },
     keySet,
+    signingKeys: counting(stores.signingKeys, 'signingKeys', calls),
+    sealing,
     macKeys: refreshTokenKeys([MASTER_KEY]),
-    sign: (event) =>
-      signSecurityEvent(keySet.current(), event, { issuer: ISSUER, audience: ['sallyport'], nowMs: clock.now() }),
-    feed: { stream: { subscribe: (out) => void out.end(), close() {} }, feedToken: undefined },
+    sign: createSignEvent({ keySet, clock }, { issuer: ISSUER, audience: ['sallyport'] }),
+    feed: {
+      stream: { subscribe: (out) => void out.end(), close() {} },
+      digest: () => ({ ok: false, code: 'overloaded' }),
+      feedToken: undefined,
+    },
     ready: stores.check,
     instance: 'test',
     clock,
@@ -154,10 +190,18 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
     profileClaims: ['tier', 'email', 'email_verified'],
     refreshTtlMs: 28 * DAY_MS,
     idleMs: 14 * DAY_MS,
+    sessionLimit: undefined,
+    requireVerified: false,
+    mailAtRegistration: false,
     publishTimeoutMs: 200,
     secureCookie: true,
+    passwordGrant: true,
     corsOrigins: ['https://app.example'],
     trustedProxies: [],
+    // Tests log in often, and from one address.
+    rateLimits: {},
+    loginThrottle: false,
+    keys: { algorithm: 'ES256', lifetimeS: ACCESS_TTL_MS / 1000, jwksMaxAgeS: 300, rotationMs: undefined },
     ...options.rules,
   }
   const app = await createServer({ ...parts, ...options.wrap?.(parts) }, rules)
@@ -186,6 +230,8 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
     events,
     audit,
     calls,
+    mails,
+    dataDir: folder,
     call,
     async register(more = {}) {
       const credentials = { email: `user${++users}@example.com`, password: PASSWORD }

@@ -1,8 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { test } from 'tap'
 import { readIssuerSettings } from '../../issuer/settings.ts'
 import { SettingsError } from '../../shared/settings.ts'
 
 const MASTER_KEY = 'a master key of at least 32 characters'
+const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
 
 test('nothing has to be set', async (t) => {
   t.match(readIssuerSettings({}), {
@@ -41,12 +43,34 @@ test('good values', async (t) => {
     ['ACCESS_TOKEN_CLAIMS', 'none', ['none']],
     ['KAFKA_BROKERS', 'a:9092,b:9092', ['a:9092', 'b:9092']],
     ['ISSUER_PORT', '5000', 5000],
+    ['MAIL_FROM', 'Example, Inc. <no-reply@example.com>', 'Example, Inc. <no-reply@example.com>'],
   ]
   for (const [name, text, value] of rows) {
     t.same((readIssuerSettings({ MASTER_KEY, [name]: text }) as Record<string, unknown>)[name], value, name)
   }
   t.equal(readIssuerSettings({ ISSUER_PORT: '5000' }).ISSUER_URL, 'http://127.0.0.1:5000')
   t.same(readIssuerSettings({ MASTER_KEY: `${MASTER_KEY},the old ${MASTER_KEY}` }).MASTER_KEY?.length, 2)
+})
+
+test("keys are rotated unless they are one's own, or someone says otherwise", async (t) => {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  const SIGNING_KEY = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+  const encrypted = { cipher: 'aes-256-cbc', passphrase: 'secret' }
+  const rows: [env: Record<string, string>, expected: object][] = [
+    [{}, { KEY_ROTATION: 30 * 86_400_000, SIGNING_KEY: undefined, JWKS_MAX_AGE: 300_000 }],
+    [{ KEY_ROTATION: 'off' }, { KEY_ROTATION: 0 }],
+    [{ SIGNING_KEY }, { KEY_ROTATION: 0, SIGNING_KEY: { alg: 'EdDSA', kid: /^[\w-]{43}$/ } }],
+    [{ SIGNING_KEY, KEY_ROTATION: '7d' }, { KEY_ROTATION: 7 * 86_400_000 }],
+    [
+      {
+        SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'pem', ...encrypted }) as string,
+        SIGNING_KEY_PASSPHRASE: 'secret',
+      },
+      { SIGNING_KEY: { alg: 'EdDSA' } },
+    ],
+  ]
+  for (const [env, expected] of rows) t.match(readIssuerSettings(env), expected, Object.keys(env).join())
+  t.notOk(JSON.stringify(readIssuerSettings({ SIGNING_KEY })).includes(privateKey.export({ format: 'jwk' }).d!))
 })
 
 test('everything that is wrong is said at once, by name and without secrets', async (t) => {
@@ -65,6 +89,27 @@ test('everything that is wrong is said at once, by name and without secrets', as
     [{ CORS_ORIGINS: '*' }, [/^CORS_ORIGINS:/]],
     [{ SIGNING_ALGORITHM: 'HS256' }, [/^SIGNING_ALGORITHM:/]],
     [{ ACCESS_TOKEN_CLAIMS: 'password' }, [/^ACCESS_TOKEN_CLAIMS:/]],
+    [{ KAFKA_CA: PEM }, [/^KAFKA_CA: .*KAFKA_TLS/]],
+    [{ KAFKA_TLS: 'on', KAFKA_SASL_MECHANISM: 'plain' }, [/^KAFKA_SASL_MECHANISM, .*belong together/]],
+    [
+      { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'x', KAFKA_SASL_PASSWORD: 'secret' },
+      [/^KAFKA_SASL_MECHANISM: plain needs KAFKA_TLS/],
+    ],
+    [{ KAFKA_SASL_MECHANISM: 'md5' }, [/^KAFKA_SASL_MECHANISM: .*scram-sha-512/]],
+    [{ SIGNING_KEY: 'secret', KEY_ROTATION: '0s', JWKS_MAX_AGE: '0s' }, [/^KEY_ROTATION: .*off, or/, /^JWKS_MAX_AGE:/]],
+    [{ SIGNING_KEY: 'secret' }, [/^SIGNING_KEY: the given value is not a private key in PEM/]],
+    [{ AUDIT_TOPIC: 'audit' }, [/^AUDIT_TOPIC: needs KAFKA_BROKERS/]],
+    [{ KAFKA_BROKERS: 'a:1', KAFKA_TOPIC: 'x', AUDIT_TOPIC: 'x' }, [/^AUDIT_TOPIC: has to be another/]],
+    [{ MONGO_CA: PEM }, [/^MONGO_CA: .*MONGO_URL/]],
+    [{ MASTER_KEY, REDIS_URL: 'redis://a', REDIS_CA: PEM }, [/^REDIS_CA: .*rediss:/]],
+    [{ ISSUER_TLS_KEY_FILE: '/x' }, [/^ISSUER_TLS_CERT_FILE, ISSUER_TLS_KEY_FILE: belong/]],
+    [{ SMTP_URL: 'smtp://user:secret@mail.example' }, [/^MAIL_FROM: is needed/]],
+    [
+      { SMTP_URL: 'http://secret@mail', MAIL_FROM: 'x <a@b>\r\nBcc: c@d', MAIL_LINK_URL: 'https://a/#x', SMTP_CA: 'x' },
+      [/^SMTP_URL:/, /^SMTP_CA:/, /^MAIL_FROM:/, /^MAIL_LINK_URL:/],
+    ],
+    [{ REQUIRE_VERIFIED_EMAIL: 'on', ISSUER_URL: 'https://issuer.example' }, [/^SMTP_URL: is needed/]],
+    [{ REQUIRE_VERIFIED_EMAIL: 'on', ISSUER_HOST: '0.0.0.0' }, [/^SMTP_URL: is needed/]],
   ]
   for (const [env, problems] of rows) {
     try {

@@ -50,6 +50,11 @@ export function formattedFolder(source: Source & { kind: 'program' }): string | 
   return source.file === 'java' && classPath !== undefined ? join(dirname(dirname(classPath)), 'formatted') : undefined
 }
 
+/** The arguments with which the downloaded Kafka runs its storage tool. */
+export function storageTool(source: Source & { kind: 'program' }): string[] {
+  return [...source.args.slice(0, -1), 'kafka.tools.StorageTool']
+}
+
 async function format(folder: string, clusterId: string): Promise<void> {
   const data = join(folder, 'formatted')
   const file = join(folder, 'format.properties')

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { onPath, run } from './command.ts'
 import { dockerRun, removeVolume } from './docker.ts'
-import { fetchKafka, formattedFolder } from './kafka-download.ts'
+import { fetchKafka, formattedFolder, storageTool } from './kafka-download.ts'
 import { probeKafka } from './kafka-probe.ts'
 import { type KafkaOptions, serverProperties } from './kafka-properties.ts'
 import type { Command } from './program.ts'
@@ -55,8 +55,10 @@ async function prepare(source: Source, place: Place, options: KafkaOptions): Pro
   // The image formats its folder itself.
   if (source.kind === 'docker') return
   const formatted = formattedFolder(source)
-  if (formatted !== undefined) cpSync(formatted, place.data, { recursive: true })
-  else await run(storageScript(), ['format', '-t', clusterId, '-c', propertiesFile(place)])
+  const format = ['format', '-t', clusterId, '-c', propertiesFile(place), ...(options.format ?? [])]
+  if (formatted === undefined) await run(storageScript(), format)
+  else if (options.format === undefined) cpSync(formatted, place.data, { recursive: true })
+  else await run('java', [...storageTool(source), ...format])
 }
 
 function command(source: Source, place: Place): Command {

@@ -5,7 +5,7 @@ import { cached } from './cache.ts'
 import { onPath, run } from './command.ts'
 import { dockerRun, removeVolume } from './docker.ts'
 import { type Place, type Server, startServer } from './server.ts'
-import { findSource, type Source } from './sources.ts'
+import { findSource, ServerUnavailable, type Source } from './sources.ts'
 
 const secantus = '0.7.0b3'
 const replicaSet = 'sallyport-test'
@@ -25,6 +25,48 @@ export const findMongo = (): Promise<Source> =>
     // No registry carries mongod itself.
     fetch: fetchSecantus,
   })
+
+/** A SecantusDB that speaks TLS alone and lets in only the user that it is given. */
+export interface SecureMongo {
+  certFile: string
+  keyFile: string
+  caFile: string
+  user: string
+  password: string
+}
+
+/**
+ * Starts a SecantusDB with TLS and SCRAM. (A mongod would need a key file for its replica set as well.)
+ * @throws ServerUnavailable where the machine has another server for MongoDB's protocol
+ */
+export async function startSecureMongo({ certFile, keyFile, caFile, user, password }: SecureMongo): Promise<Server> {
+  const source = await findMongo()
+  if (source.kind !== 'program' || source.file === onPath('mongod')) {
+    throw new ServerUnavailable('SecantusDB is needed for this, and there is another server')
+  }
+  const tls = ['--tls-cert-file', certFile, '--tls-key-file', keyFile]
+  const address = (port: number, login = '') =>
+    `mongodb://${login}localhost:${port}/?directConnection=true&tls=true&tlsCAFile=${encodeURIComponent(caFile)}`
+  let more = tls
+  const server = await startServer({
+    name: 'MongoDB',
+    ports: 1,
+    url: (port) => `mongodb://${user}:${encodeURIComponent(password)}@localhost:${port}/?directConnection=true`,
+    command: (place) => {
+      const { args, ...rest } = secantusCommand(source, place)
+      return { ...rest, args: [...args, ...more] }
+    },
+    answers: (port) => isPrimary(port, address(port)),
+  })
+  // The user is made before it asks for one.
+  const port = Number(new URL(server.url).port)
+  const roles = [{ role: 'root', db: 'admin' }]
+  await withAdmin(address(port), (client) => client.db('admin').command({ createUser: user, pwd: password, roles }))
+  await server.stopKeepingData()
+  more = [...tls, '--auth']
+  await server.start()
+  return server
+}
 
 /** Starts a MongoDB of the caller's own: one node of a replica set, so that transactions and change streams work. */
 export async function startMongo(): Promise<Server> {
@@ -60,8 +102,8 @@ function secantusCommand(source: Source & { kind: 'program' }, place: Place) {
   return { file: source.file, args, env: source.env }
 }
 
-async function withAdmin<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
-  const client = new MongoClient(url(port), { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
+async function withAdmin<T>(address: string, work: (client: MongoClient) => Promise<T>): Promise<T> {
+  const client = new MongoClient(address, { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
   try {
     return await work(client)
   } finally {
@@ -69,15 +111,15 @@ async function withAdmin<T>(port: number, work: (client: MongoClient) => Promise
   }
 }
 
-function isPrimary(port: number): Promise<void> {
-  return withAdmin(port, async (client) => {
+function isPrimary(port: number, address = url(port)): Promise<void> {
+  return withAdmin(address, async (client) => {
     const hello = await client.db('admin').command({ hello: 1 })
     if (!hello.isWritablePrimary) throw new Error('not primary yet')
   })
 }
 
 async function initiated(port: number): Promise<void> {
-  await withAdmin(port, async (client) => {
+  await withAdmin(url(port), async (client) => {
     const hello = await client.db('admin').command({ hello: 1 })
     if (hello.setName !== undefined || !hello.isreplicaset) return
     const members = [{ _id: 0, host: `127.0.0.1:${port}` }]

@@ -24,21 +24,24 @@ export const findRedis = (): Promise<Source> =>
     fetch: fetchRedis,
   })
 
-/** Starts a Redis of the caller's own, with an append-only file: an acknowledged write survives `kill`. */
-export async function startRedis(): Promise<Server> {
+/**
+ * Starts a Redis of the caller's own, with an append-only file: an acknowledged write survives `kill`.
+ * @param more arguments, such as `--requirepass`
+ */
+export async function startRedis(more: string[] = []): Promise<Server> {
   const source = await findRedis()
   return startServer({
     name: 'Redis',
     ports: 1,
     url: (port) => `redis://127.0.0.1:${port}`,
-    command: (place) => command(source, place),
+    command: (place) => command(source, place, more),
     answers: ping,
     discard: source.kind === 'docker' ? removeVolume : undefined,
   })
 }
 
-function command(source: Source, place: Place) {
-  const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction']
+function command(source: Source, place: Place, more: string[]) {
+  const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction', ...more]
   if (source.kind === 'docker') {
     const args = ['redis-server', ...durable]
     return dockerRun({ image: source.image, place, port: 6379, data: '/data', args })
@@ -55,8 +58,8 @@ function ping(port: number): Promise<void> {
     socket.once('error', reject)
     socket.once('data', (data) => {
       socket.destroy()
-      // While it reads its file it answers -LOADING.
-      if (data.toString().startsWith('+PONG')) resolve()
+      // While it reads its file it answers -LOADING; -NOAUTH comes from one that is there and wants a password.
+      if (/^(\+PONG|-NOAUTH)/.test(data.toString())) resolve()
       else reject(new Error(data.toString()))
     })
     socket.once('close', () => reject(new Error('connection closed')))

@@ -70,6 +70,9 @@ test('the topic keeps revocations for a few token lifetimes, and three replicas 
     'retention.ms': '1200000',
     'segment.ms': '300000',
     'min.insync.replicas': '2',
+    'unclean.leader.election.enable': 'false',
+    'message.timestamp.type': 'LogAppendTime',
+    'compression.type': 'uncompressed',
   })
   t.match(values(10, 1), { 'retention.ms': '60000', 'segment.ms': '15000', 'min.insync.replicas': '1' })
 })

@@ -123,3 +123,25 @@ test('what is wrong is said before anything listens', async (t) => {
   const { port } = taken.address() as { port: number }
   await t.rejects(start({ FEED_TOKEN, SIDECAR_PORT: String(port), DATA_DIR: t.testdir() }), { code: 'EADDRINUSE' })
 })
+
+test('a clock that was wrong for a while brings no revoked token back', async (t) => {
+  const [issuer, upstream] = await Promise.all([issuerOf(t), startRecordingUpstream(t)])
+  let aheadMs = 0
+  const clock = { now: () => Date.now() + aheadMs }
+  const env = { ...PORTS, FEED_TOKEN, DATA_DIR: t.testdirName, ISSUER_URL: issuer.url, UPSTREAM: upstream.url }
+  const sidecar = await startSidecar(env, { log, clock })
+  t.teardown(sidecar.close)
+  await sidecar.ready
+  const credentials = await register(issuer.url)
+  const tokens = await Promise.all(Array.from({ length: 5 }, () => login(issuer.url, credentials)))
+  for (const { access_token: token } of tokens) await logout(issuer.url, token)
+  const held = async () => (await call(`${sidecar.adminUrl}/revocations`)).body.session
+  await eventually(async () => (await held()) === 5)
+  aheadMs = 3_600_000
+  // The whole list has been looked through once after 16 sweeps, two a second.
+  await new Promise((resolve) => setTimeout(resolve, 9000))
+  t.equal(await statusThrough(sidecar.url, tokens[0]!.access_token), 401, 'it seems to have expired')
+  aheadMs = 0
+  t.equal(await held(), 5)
+  for (const { access_token: token } of tokens) t.not(await statusThrough(sidecar.url, token), 200)
+})

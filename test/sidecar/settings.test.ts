@@ -24,6 +24,7 @@ test('the defaults are those of the design', async (t) => {
     AUDIENCE: ['sallyport'],
     MAX_STALENESS: 60_000,
     FEED_FALLBACK_AFTER: 3000,
+    DIGEST_INTERVAL: 60_000,
     FORWARD_TOKEN: false,
   })
   const elsewhere = readSidecarSettings({ ...NEEDED, ISSUER_URL: 'https://a', ISSUER_INTERNAL_URL: 'http://b:1' })

@@ -47,11 +47,12 @@ export const LINEARIZABLE = { readConcern: 'linearizable', maxTimeMS: MAX_TIME_M
 export const MAJORITY = { readConcern: 'majority', maxTimeMS: MAX_TIME_MS } as const
 
 /**
+ * @param ca PEM of a certificate authority to trust instead of the usual ones; with it, only TLS is spoken
  * @param url a replica set's; its path names the database, `sallyport` by default
  * @throws Error when it can't be parsed; connecting itself happens later
  */
-export function createMongoClient(url: string): { client: MongoClient; db: Db } {
-  const client = new MongoClient(url, OPTIONS)
+export function createMongoClient(url: string, ca?: string): { client: MongoClient; db: Db } {
+  const client = new MongoClient(url, { ...OPTIONS, ...(ca !== undefined && { tls: true, ca }) })
   const [, name] = /^mongodb(?:\+srv)?:\/\/[^/?]+\/([^?]+)/.exec(url) ?? []
   return { client, db: client.db(name === undefined ? 'sallyport' : decodeURIComponent(name), DURABILITY) }
 }

@@ -3,6 +3,7 @@ import { LEEWAY_S } from '../../../shared/clock.ts'
 import { type Revocation, revocationId } from '../../../shared/revocation.ts'
 import type { Ledger, LedgerEntry } from '../../domain/ports.ts'
 import { attempt, inSession, isDuplicateKey, LINEARIZABLE, MAJORITY, MAX_TIME_MS } from './connect.ts'
+import { createReadById } from './gathered-reads.ts'
 
 interface LedgerDocument {
   /** `revocationId` of the revocation. */
@@ -25,6 +26,7 @@ const OVERLAP_MS = 2 * LEEWAY_S * 1000 + MAX_TIME_MS
 /** The ledger in MongoDB. Every write waits for the majority (the client's write concern). */
 export function createMongoLedger(client: MongoClient, db: Db): Ledger {
   const ledger = db.collection<LedgerDocument>('ledger')
+  const readId = createReadById(ledger, { ...LINEARIZABLE, projection: { _id: 1 } })
   const issuers = db.collection<{ _id: string; at: Date; beats: number }>('issuers')
 
   /**
@@ -57,19 +59,21 @@ export function createMongoLedger(client: MongoClient, db: Db): Ledger {
 
   return {
     record: async (entries) => {
-      if (entries.length === 0) return
+      if (entries.length === 0) return []
       const operations = entries.map((entry) => ({
         updateOne: { filter: { _id: entry.id }, update: [recordUnlessThere(entry)], upsert: true },
       }))
       const options = { ordered: false, maxTimeMS: MAX_TIME_MS }
-      await attempt(() => repeatOnConflict(() => ledger.bulkWrite(operations, options)))
+      const { upsertedCount } = await attempt(() => repeatOnConflict(() => ledger.bulkWrite(operations, options)))
+      const revocations = entries.map(({ revocation }) => revocation)
+      if (upsertedCount === entries.length) return revocations
+      const found = await attempt(() => ledger.find({ _id: { $in: entries.map(({ id }) => id) } }, MAJORITY).toArray())
+      const known = new Map(found.map(({ _id, revocation }) => [_id, revocation]))
+      return entries.map(({ id, revocation }) => known.get(id) ?? revocation)
     },
 
-    isSessionRevoked: (sid) =>
-      attempt(async () => {
-        const id = revocationId({ kind: 'session', sid, sub: '', exp: 0 })
-        return (await ledger.findOne({ _id: id }, { ...LINEARIZABLE, projection: { _id: 1 } })) !== null
-      }),
+    isSessionRevoked: async (sid) =>
+      (await readId(revocationId({ kind: 'session', sid, sub: '', exp: 0 }))) !== undefined,
 
     unpublished: (instance, limit) =>
       inSession(client, async (session) => {

@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb'
 import { attempt, isDuplicateKey } from './connect.ts'
+import { SIGNING_KEYS_LOCK } from './signing-keys.ts'
 
 const DAY_S = 86_400
 
@@ -27,6 +28,40 @@ const STEPS: ((db: Db) => Promise<unknown>)[] = [
       .createIndex({ state: 1 }, { unique: true, partialFilterExpression: { state: 'current' } })
     // The heartbeats of instances that are gone.
     await db.collection('issuers').createIndex({ at: 1 }, { expireAfterSeconds: DAY_S })
+  },
+  async (db) => {
+    const locks = db.collection<{ _id: string; changes: number }>('locks')
+    await locks.updateOne({ _id: SIGNING_KEYS_LOCK }, { $setOnInsert: { changes: 0 } }, { upsert: true })
+    const signsFrom = { $cond: [{ $eq: ['$state', 'next'] }, null, '$createdAt'] }
+    await db
+      .collection('signingKeys')
+      .updateMany({ signsFrom: { $exists: false } }, [{ $set: { signsFrom, revokedAt: null } }])
+  },
+  async (db) => {
+    await db.collection('oneTimeTokens').createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 })
+  },
+  async (db) => {
+    const users = db.collection('users')
+    const newestFirst = { createdAt: 1, _id: 1 } as const
+    await users.createIndex(newestFirst)
+    await users.createIndex({ roles: 1, ...newestFirst })
+    await users.createIndex({ tier: 1, ...newestFirst })
+    await users.createIndex({ isActive: 1, ...newestFirst })
+    await users.createIndex({ isVerified: 1, ...newestFirst })
+    const roles = db.collection<{ _id: string }>('roles')
+    const now = Date.now()
+    for (const [_id, description, permissions] of [
+      ['subscriber', 'what every user gets at registration', []],
+      ['viewer', 'sees users and roles', ['roles:read', 'users:read']],
+      ['admin', 'administers users', ['roles:read', 'sessions:end', 'users:delete', 'users:read', 'users:write']],
+      ['superuser', 'has every permission', []],
+    ] as const) {
+      const role = { description, permissions, createdAt: now, updatedAt: now }
+      // Run twice, it takes nothing back that was changed meanwhile.
+      await roles.updateOne({ _id }, { $setOnInsert: role }, { upsert: true }).catch((error) => {
+        if (!isDuplicateKey(error)) throw error
+      })
+    }
   },
 ]
 

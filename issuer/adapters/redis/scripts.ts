@@ -37,12 +37,20 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[1])
 
 /**
  * Enters a session in its user's index, a sorted set by absolute end, which lives as long as the last one in it.
- * ARGV: sid, expiresAt, nowMs.
+ * ARGV: sid, expiresAt, nowMs. Answers how many there are.
  */
 export const ADD_TO_INDEX = `
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2])
+return redis.call('ZCARD', KEYS[1])
+`
+
+/** ARGV: epoch. Answers 1, or 0 when there is no such session: a bare HSET would make one that never ends. */
+export const CARRY_OVER = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+return 1
 `
 
 /** Answers the user's id, or nothing when there was no such session. */

@@ -1,7 +1,7 @@
 import type { Sessions } from '../../domain/ports.ts'
 import { RETRY_WINDOW_MS, type Rotation, type Session } from '../../domain/session.ts'
 import type { RedisConnection } from './connect.ts'
-import { ADD_TO_INDEX, CREATE, END, END_BELOW_EPOCH, ROTATE } from './scripts.ts'
+import { ADD_TO_INDEX, CARRY_OVER, CREATE, END, END_BELOW_EPOCH, ROTATE } from './scripts.ts'
 
 type Script = (key: string, ...args: (string | number)[]) => Promise<unknown>
 
@@ -21,6 +21,7 @@ export function createRedisSessions({ client, attempt }: RedisConnection, prefix
   const rotate = script('sessionRotate', ROTATE)
   const create = script('sessionCreate', CREATE)
   const addToIndex = script('sessionAddToIndex', ADD_TO_INDEX)
+  const carryOver = script('sessionCarryOver', CARRY_OVER)
   const end = script('sessionEnd', END)
   const endBelowEpoch = script('sessionEndBelowEpoch', END_BELOW_EPOCH)
 
@@ -48,7 +49,7 @@ export function createRedisSessions({ client, attempt }: RedisConnection, prefix
         const fields = Object.entries(session).flatMap(([name, value]) => (value === null ? [] : [name, value]))
         // The index second: the other way round, a listing between the two would take the id for a stale one.
         await create(sessionKey(session.sid), session.idleExpiresAt, ...fields)
-        await addToIndex(indexKey(session.sub), session.sid, session.expiresAt, session.createdAt)
+        return Number(await addToIndex(indexKey(session.sub), session.sid, session.expiresAt, session.createdAt))
       }),
 
     rotate: ({ sid, generation, nonceHash, nowMs, idleMs }) =>
@@ -76,6 +77,8 @@ export function createRedisSessions({ client, attempt }: RedisConnection, prefix
           .sort((a, b) => b.createdAt - a.createdAt || (a.sid < b.sid ? -1 : 1))
       }),
 
+    carryOver: (sid, epoch) => attempt(async () => (await carryOver(sessionKey(sid), epoch)) === 1),
+
     end: (sid) =>
       attempt(async () => {
         const sub = (await end(sessionKey(sid))) as string | null
@@ -101,7 +104,7 @@ function fromPairs(flat: string[]): Record<string, string> {
 }
 
 function toSession(fields: Record<string, string>): Session {
-  const { sid, sub, nonceHash, userAgent, address } = fields
+  const { sid, sub, nonceHash, userAgent, address, scope } = fields
   return {
     sid: sid!,
     sub: sub!,
@@ -114,5 +117,6 @@ function toSession(fields: Record<string, string>): Session {
     idleExpiresAt: Number(fields.idleExpiresAt),
     userAgent: userAgent ?? null,
     address: address ?? null,
+    scope: scope ?? null,
   }
 }

@@ -23,6 +23,7 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
   const insert = db.prepare(
     'INSERT INTO ledger (id, revocation, exp, keepUntilMs) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING',
   )
+  const known = db.prepare('SELECT revocation FROM ledger WHERE id = ?')
   const exists = db.prepare('SELECT 1 FROM ledger WHERE id = ?')
   const unpublished = db.prepare('SELECT * FROM ledger WHERE publishedAt IS NULL ORDER BY seq LIMIT ?')
   const mark = db.prepare(
@@ -34,11 +35,13 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
   return {
     record: (entries) =>
       attempt(() =>
-        inTransaction(db, () => {
-          for (const { id, revocation, keepUntilMs } of entries) {
-            insert.run(id, JSON.stringify(revocation), revocation.exp, keepUntilMs)
-          }
-        }),
+        inTransaction(db, () =>
+          entries.map(({ id, revocation, keepUntilMs }) => {
+            const { changes } = insert.run(id, JSON.stringify(revocation), revocation.exp, keepUntilMs)
+            if (changes !== 0) return revocation
+            return JSON.parse((known.get(id) as { revocation: string }).revocation) as Revocation
+          }),
+        ),
       ),
     isSessionRevoked: (sid) =>
       attempt(() => exists.get(revocationId({ kind: 'session', sid, sub: '', exp: 0 })) !== undefined),

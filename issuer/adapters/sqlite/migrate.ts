@@ -60,6 +60,82 @@ const STEPS = [
   ) STRICT;
   CREATE UNIQUE INDEX oneCurrentKey ON signingKeys (state) WHERE state = 'current';
   `,
+  `
+  CREATE TABLE clients (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    permissions TEXT NOT NULL,
+    isActive INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    secretHash TEXT NOT NULL,
+    previousSecretHash TEXT,
+    previousSecretUntil INTEGER,
+    createdAt INTEGER NOT NULL,
+    updatedAt INTEGER NOT NULL
+  ) STRICT;
+
+  -- What the login asked the scope to be narrowed to; NULL for all that the user's roles permit.
+  ALTER TABLE sessions ADD COLUMN scope TEXT;
+  `,
+  `
+  -- When it began to sign, or the next one is to begin; when it was declared compromised.
+  ALTER TABLE signingKeys ADD COLUMN signsFrom INTEGER;
+  ALTER TABLE signingKeys ADD COLUMN revokedAt INTEGER;
+  UPDATE signingKeys SET signsFrom = createdAt WHERE state <> 'next';
+  `,
+  `
+  -- Mailed single-use tokens, by the SHA-256 of each.
+  CREATE TABLE oneTimeTokens (
+    hash TEXT PRIMARY KEY,
+    sub TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    state TEXT NOT NULL,
+    expiresAt INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX oneTimeTokensByEnd ON oneTimeTokens (expiresAt);
+  `,
+  `
+  CREATE TABLE roles (
+    name TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    permissions TEXT NOT NULL,
+    createdAt INTEGER NOT NULL,
+    updatedAt INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO roles (name, description, permissions, createdAt, updatedAt)
+  SELECT column1, column2, column3, now, now FROM (VALUES
+    ('subscriber', 'what every user gets at registration', '[]'),
+    ('viewer', 'sees users and roles', '["roles:read","users:read"]'),
+    ('admin', 'administers users', '["roles:read","sessions:end","users:delete","users:read","users:write"]'),
+    ('superuser', 'has every permission', '[]')
+  ), (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now);
+
+  -- Who has a role, newest first: kept by triggers, so that no writer can forget it.
+  CREATE TABLE userRoles (
+    role TEXT NOT NULL,
+    createdAt INTEGER NOT NULL,
+    userId TEXT NOT NULL,
+    PRIMARY KEY (role, createdAt, userId)
+  ) STRICT, WITHOUT ROWID;
+  INSERT OR IGNORE INTO userRoles SELECT value, createdAt, users.id FROM users, json_each(users.roles);
+  CREATE TRIGGER userInserted AFTER INSERT ON users BEGIN
+    INSERT OR IGNORE INTO userRoles SELECT value, new.createdAt, new.id FROM json_each(new.roles);
+  END;
+  CREATE TRIGGER userRolesChanged AFTER UPDATE OF roles ON users WHEN old.roles <> new.roles BEGIN
+    DELETE FROM userRoles
+    WHERE (role, createdAt, userId) IN (SELECT value, old.createdAt, old.id FROM json_each(old.roles));
+    INSERT OR IGNORE INTO userRoles SELECT value, new.createdAt, new.id FROM json_each(new.roles);
+  END;
+  CREATE TRIGGER userDeleted AFTER DELETE ON users BEGIN
+    DELETE FROM userRoles
+    WHERE (role, createdAt, userId) IN (SELECT value, old.createdAt, old.id FROM json_each(old.roles));
+  END;
+
+  CREATE INDEX usersByCreation ON users (createdAt, id);
+  CREATE INDEX usersByTier ON users (tier, createdAt, id);
+  CREATE INDEX usersByActivity ON users (isActive, createdAt, id);
+  CREATE INDEX usersByVerification ON users (isVerified, createdAt, id);
+  `,
 ]
 
 /**

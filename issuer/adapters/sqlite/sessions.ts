@@ -16,6 +16,7 @@ const COLUMNS = [
   'idleExpiresAt',
   'userAgent',
   'address',
+  'scope',
 ] as const satisfies (keyof Session)[]
 
 /** Sessions in SQLite; the columns have the names of the session's fields. */
@@ -24,6 +25,8 @@ export function createSqliteSessions(db: DatabaseSync): Sessions {
   const select = db.prepare('SELECT * FROM sessions WHERE sid = ?')
   // `idleExpiresAt` is never past `expiresAt`.
   const list = db.prepare('SELECT * FROM sessions WHERE sub = ? AND idleExpiresAt > ? ORDER BY createdAt DESC, sid')
+  const count = db.prepare('SELECT count(*) AS sessions FROM sessions WHERE sub = ?')
+  const carryOver = db.prepare('UPDATE sessions SET epoch = ? WHERE sid = ?')
   const end = db.prepare('DELETE FROM sessions WHERE sid = ?')
   const endAll = db.prepare('DELETE FROM sessions WHERE sub = ? AND epoch < ? RETURNING idleExpiresAt')
   const advance = db.prepare(
@@ -37,6 +40,7 @@ export function createSqliteSessions(db: DatabaseSync): Sessions {
     create: (session) =>
       attempt(() => {
         insert.run({ ...session })
+        return (count.get(session.sub) as { sessions: number }).sessions
       }),
     rotate: (claim) =>
       attempt(() =>
@@ -51,6 +55,7 @@ export function createSqliteSessions(db: DatabaseSync): Sessions {
       ),
     byId: (sid) => attempt(() => find(sid)),
     list: (sub, nowMs) => attempt(() => list.all(sub, nowMs).map(toSession)),
+    carryOver: (sid, epoch) => attempt(() => carryOver.run(epoch, sid).changes > 0),
     end: (sid) => attempt(() => end.run(sid).changes > 0),
     endAll: (sub, belowEpoch, nowMs) =>
       attempt(() => endAll.all(sub, belowEpoch).filter((row) => Number(row.idleExpiresAt) > nowMs).length),

@@ -1,8 +1,11 @@
 import type { Clock } from '../../../shared/clock.ts'
 import type { DurablePorts, SessionPorts, Store } from '../store.ts'
+import { createSqliteClients } from './clients.ts'
 import { attempt, openSqlite } from './connect.ts'
 import { createSqliteLedger } from './ledger.ts'
 import { migrateSqlite } from './migrate.ts'
+import { createSqliteOneTimeTokens } from './one-time-tokens.ts'
+import { createSqliteRoles } from './roles.ts'
 import { createSqliteSessions } from './sessions.ts'
 import { createSqliteSigningKeys } from './signing-keys.ts'
 import { startSweep } from './sweep.ts'
@@ -25,9 +28,12 @@ export function openSqliteStore(
     name: 'SQLite',
     ports: {
       users: createSqliteUsers(db),
+      roles: createSqliteRoles(db),
       sessions: createSqliteSessions(db),
       ledger: createSqliteLedger(db),
       signingKeys: createSqliteSigningKeys(db),
+      clients: createSqliteClients(db),
+      oneTimeTokens: createSqliteOneTimeTokens(db),
     },
     open: async () => {},
     ping: () => attempt(() => probe.get()),

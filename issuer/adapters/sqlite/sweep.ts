@@ -6,13 +6,14 @@ const BATCH = 500
 const INTERVAL_MS = 60_000
 
 /**
- * Deletes what has expired, now and every minute: sessions that ended and ledger entries nobody needs any more.
+ * Deletes what has expired, now and every minute: sessions and mailed tokens that ended, ledger entries nobody needs any more.
  * @param failed told when a sweep did not work; the next one tries again
  * @returns stops it
  */
 export function startSweep(db: DatabaseSync, clock: Clock, failed: (error: unknown) => void): () => void {
   const statements = [
     'DELETE FROM sessions WHERE sid IN (SELECT sid FROM sessions WHERE idleExpiresAt <= ? LIMIT ?)',
+    'DELETE FROM oneTimeTokens WHERE hash IN (SELECT hash FROM oneTimeTokens WHERE expiresAt <= ? LIMIT ?)',
     'DELETE FROM ledger WHERE seq IN (SELECT seq FROM ledger WHERE keepUntilMs <= ? LIMIT ?)',
   ].map((sql) => db.prepare(sql))
   let next: NodeJS.Timeout

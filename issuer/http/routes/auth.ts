@@ -9,6 +9,7 @@ import type { Ended } from '../../domain/revoke.ts'
 import type { ClientFacts } from '../../domain/start-session.ts'
 import { publicUser } from '../../domain/user.ts'
 import { readBearer } from '../authenticate.ts'
+import { clientAddress } from '../client-address.ts'
 import { sendProblem } from '../problems.ts'
 import type { RefreshCookie } from '../refresh-cookie.ts'
 import {
@@ -21,6 +22,7 @@ import {
   TokenAnswer,
   UserAnswer,
 } from '../schemas.ts'
+import { MessageAnswer } from '../schemas-links.ts'
 import type { SendTokens } from '../token-answer.ts'
 
 export interface AuthRoutes {
@@ -56,12 +58,18 @@ function addRegister(app: FastifyInstance, { register, sendTokens }: AuthRoutes)
     }
     const result = await register({ email, username, password, login, client: clientFacts(request) })
     if (!result.ok) return sendProblem(reply, result.code, 'errors' in result ? { errors: result.errors } : {})
+    if (!result.user) {
+      // The same for a new address and one that is taken.
+      return reply.code(202).send({ message: 'a mail to this address says how to go on' })
+    }
     if (result.tokens) return sendTokens(reply, 201, result.tokens, transport ?? 'cookie', result.user)
     return reply.code(201).send(publicUser(result.user))
   }
   const summary = 'Create a user; with "login" a session too, answered as a login is'
   const created = { description: 'The user, or tokens and user', anyOf: [UserAnswer, TokenAnswer] }
-  const schema = { tags, summary, body: RegisterBody, response: { 201: created, ...problems } }
+  const pending = { description: 'Where addresses have to be verified: a mail says more', ...MessageAnswer }
+  const response = { 201: created, 202: pending, ...problems }
+  const schema = { tags, summary, body: RegisterBody, response }
   app.post('/auth/register', { schema }, handler)
   for (const alias of ['/register', '/users', '/users/']) app.post(alias, { schema: hidden(schema) }, handler)
 }
@@ -78,6 +86,7 @@ function addLogin(app: FastifyInstance, { login, sendTokens }: AuthRoutes, count
     if (!name) return sendProblem(reply, 'invalid_request', { detail: 'either email or username is needed' })
     const result = await login({ login: name, password, client: clientFacts(request) })
     count.logins.inc({ outcome: result.ok ? 'ok' : 'refused' })
+    if (!result.ok && result.code === 'too_many_requests') reply.header('retry-after', result.retryAfterS)
     if (!result.ok) return sendProblem(reply, result.code)
     return sendTokens(reply, 200, result.tokens, transport, result.user)
   }
@@ -100,7 +109,7 @@ function addRefresh(app: FastifyInstance, { refresh, cookie, sendTokens }: AuthR
     if (request.body.transport !== undefined && request.body.transport !== credential.transport) {
       return sendProblem(reply, 'invalid_request', { detail: 'the answer goes the way the refresh token came' })
     }
-    const result = await refresh(credential.token, request.ip)
+    const result = await refresh(credential.token, clientAddress(request))
     count.refreshes.inc({ outcome: result.outcome })
     if (!result.ok) {
       request.log.info({ reason: result.outcome }, 'a refresh token was refused')
@@ -128,7 +137,7 @@ function addLogout(app: FastifyInstance, { logout, cookie }: AuthRoutes): void {
       accessToken: bearer.token,
       refreshToken: credential.token,
       all: request.body.all ?? false,
-      address: request.ip,
+      address: clientAddress(request),
     })
     if (!result.ok) return sendProblem(reply, result.code)
     if (credential.transport === 'cookie') cookie.clear(reply)
@@ -149,12 +158,13 @@ export function sendEnded(reply: FastifyReply, { sessions, propagated }: Ended, 
   return reply.code(propagated ? 200 : 202).send({ message, invalidated_tokens: sessions, propagated })
 }
 
-function clientFacts(request: FastifyRequest): ClientFacts {
-  return { userAgent: request.headers['user-agent'] ?? null, address: request.ip }
+/** Who is asking. */
+export function clientFacts(request: FastifyRequest): ClientFacts {
+  return { userAgent: request.headers['user-agent'] ?? null, address: clientAddress(request) }
 }
 
 async function emptyBody(request: FastifyRequest): Promise<void> {
-  request.body ??= {}
+  if (request.body === undefined) request.body = {}
 }
 
 function hidden<S extends object>(schema: S): S & { hide: true } {

@@ -1,7 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Writable } from 'node:stream'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE, type ProblemCode, problemDocument } from '../../../shared/problem.ts'
+import type { LedgerDigest } from '../../../shared/revocation-digest.ts'
+import { exactly } from '../schemas.ts'
 
 /** The feed as this route needs it. */
 export interface RevocationStream {
@@ -11,23 +14,37 @@ export interface RevocationStream {
 
 export interface RevocationRoutes {
   stream: RevocationStream
+  /** The digest of what the ledger had before `cut`: seconds. */
+  digest(
+    cut: number,
+  ): { ok: true; digest: Promise<LedgerDigest> } | { ok: false; code: 'invalid_request' | 'overloaded' }
   /** The credential of the sidecars; without one the feed is off. */
   feedToken: string | undefined
 }
 
+/** The instant that sidecars have agreed on: seconds since the Unix epoch. */
+const DigestQuery = exactly({ cut: Type.String({ pattern: '^[1-9][0-9]{0,11}$' }) })
+
 /**
- * `GET /revocations`: the feed as Server-Sent Events (HTML Living Standard, section 9.2), for whoever has the bearer
- * credential. Every stream ends when the server closes.
+ * For whoever has the bearer credential:
+ * `GET /revocations`: the feed as Server-Sent Events (HTML Living Standard, section 9.2). Every stream ends when the
+ * server closes.
+ * `GET /revocations/digest`: what a sidecar compares its list with, so that what the feed has lost is found.
  */
-export function addRevocationRoutes(app: FastifyInstance, { stream, feedToken }: RevocationRoutes): void {
+export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feedToken }: RevocationRoutes): void {
   const expected = feedToken === undefined ? undefined : sha256(`Bearer ${feedToken}`)
   app.addHook('preClose', async () => stream.close())
-  // No HEAD: it would open a stream that nobody reads.
-  app.get('/revocations', { exposeHeadRoute: false, schema: { hide: true } as object }, (request, reply) => {
+
+  // Before anything of the request is looked at.
+  const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
     if (!expected) return refuse(reply, 'not_found')
-    if (!timingSafeEqual(sha256(request.headers.authorization ?? ''), expected)) {
-      return refuse(reply.header('www-authenticate', 'Bearer realm="sallyport"'), 'token_invalid')
-    }
+    if (timingSafeEqual(sha256(request.headers.authorization ?? ''), expected)) return
+    return refuse(reply.header('www-authenticate', 'Bearer realm="sallyport"'), 'token_invalid')
+  }
+  // No HEAD: it would open a stream that nobody reads.
+  const common = { exposeHeadRoute: false, onRequest }
+
+  app.get('/revocations', { ...common, schema: { hide: true } as object }, (request, reply) => {
     const lastEventId = request.headers['last-event-id']
     reply.hijack()
     reply.raw.writeHead(200, {
@@ -38,6 +55,13 @@ export function addRevocationRoutes(app: FastifyInstance, { stream, feedToken }:
     })
     reply.raw.flushHeaders()
     stream.subscribe(reply.raw, typeof lastEventId === 'string' ? lastEventId.slice(0, 256) : undefined)
+  })
+
+  const schema = { hide: true, querystring: DigestQuery } as object
+  app.get<{ Querystring: { cut: string } }>('/revocations/digest', { ...common, schema }, async (request, reply) => {
+    const asked = digest(Number(request.query.cut))
+    if (!asked.ok) return refuse(reply, asked.code)
+    return reply.header('cache-control', 'no-store').send(await asked.digest)
   })
 }
 

@@ -2,7 +2,7 @@ import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authenticate } from '../../domain/authenticate.ts'
 import type { OwnSessions } from '../../domain/own-sessions.ts'
-import type { Session } from '../../domain/session.ts'
+import { publicSession } from '../../domain/session.ts'
 import { asCaller } from '../authenticate.ts'
 import { sendProblem } from '../problems.ts'
 import type { RefreshCookie } from '../refresh-cookie.ts'
@@ -47,16 +47,4 @@ export function addSessionRoutes(app: FastifyInstance, { authenticate, ownSessio
       return sendEnded(reply, ended, 'the session has ended')
     }),
   )
-}
-
-/** A session as it is shown: never its hash or generation. Times are ISO 8601. */
-function publicSession(session: Session) {
-  return {
-    sid: session.sid,
-    user_agent: session.userAgent,
-    address: session.address,
-    created_at: new Date(session.createdAt).toISOString(),
-    last_used_at: new Date(session.rotatedAt).toISOString(),
-    expires_at: new Date(session.idleExpiresAt).toISOString(),
-  }
 }

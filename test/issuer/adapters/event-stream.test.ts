@@ -186,6 +186,38 @@ test('a ledger that cannot be read: no heartbeats, and again when it can', async
   await counting
 })
 
+test('those who left while the ledger was away leave no snapshot to be read for nobody', async (t) => {
+  const ledger = memoryLedger()
+  let away = true
+  let snapshots = 0
+  const gate = {
+    live: (...args: Parameters<typeof ledger.live>) => {
+      snapshots++
+      return ledger.live(...args)
+    },
+    since: (...args: Parameters<typeof ledger.since>) =>
+      away ? Promise.reject(new Error('no store')) : ledger.since(...args),
+  }
+  const { url, parts } = await startEventStream(t, { ledger: gate })
+  const stays = await readStream(t, url)
+  for (let n = 0; n < 20; n++) (await readStream(t, url)).end()
+  await eventually(async () => (await metric(parts.metrics, 'revocation_stream_subscribers')) === 1)
+  away = false
+  await nextOf(stays, 'snapshot')
+  await nextOf(stays, 'heartbeat')
+  t.equal(snapshots, 1)
+})
+
+test('a clock that is ahead for a moment keeps nothing from those who listen', async (t) => {
+  const clock = manualClock()
+  const { url, ledger } = await startEventStream(t, { clock })
+  const reader = await readStream(t, url)
+  await nextOf(reader, 'snapshot')
+  clock.advance(3_600_000)
+  await ledger.record([entry(session('meanwhile'))])
+  t.equal(sid((await nextOf(reader, 'revocation')).event), 'meanwhile')
+})
+
 test('Last-Event-ID: goes on from there without a snapshot; an unknown one gets a snapshot', async (t) => {
   const { url, ledger } = await startEventStream(t)
   const first = await readStream(t, url)

@@ -1,4 +1,8 @@
+import { pbkdf2Sync } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { hash as argon2 } from '@node-rs/argon2'
+import { hash as bcrypt } from '@node-rs/bcrypt'
 import { test } from 'tap'
 import { createHashingLane } from '../../../issuer/adapters/hashing-lane.ts'
 import { HashingOverloaded } from '../../../issuer/domain/ports.ts'
@@ -53,6 +57,58 @@ test('hashes of other parameters still verify, and are to be made anew', async (
   }
 })
 
+test('hashes of other systems verify, within the lane, and are to be made anew', async (t) => {
+  const metrics = createMetrics()
+  const hasher = await createHashingLane({ ...defaults, metrics })
+  const password = 'a pass phrase with ümlauts'
+  const derived = (digest: string, length: number) => pbkdf2Sync(password, 'salt', 1000, length, digest)
+  const salt = Buffer.from('salt').toString('base64').replace(/=+$/, '')
+  const rows: [name: string, hash: string][] = [
+    ['bcrypt 2b', await bcrypt(password, 4)],
+    ['bcrypt 2y', (await bcrypt(password, 4)).replace('$2b$', '$2y$')],
+    ['bcrypt 2a', (await bcrypt(password, 4)).replace('$2b$', '$2a$')],
+    ['Django', `pbkdf2_sha256$1000$salt$${derived('sha256', 32).toString('base64')}`],
+    ['Werkzeug', `pbkdf2:sha512:1000$salt$${derived('sha512', 64).toString('hex')}`],
+    ['passlib', `$pbkdf2-sha512$1000$${salt}$${derived('sha512', 64).toString('base64').replace(/=+$/, '')}`],
+    ['SHA-1', `$pbkdf2$1000$${salt}$${derived('sha1', 20).toString('base64').replace(/=+$/, '')}`],
+  ]
+  for (const [name, hash] of rows) {
+    t.equal(await hasher.verify(hash, password), true, name)
+    t.equal(await hasher.verify(hash, 'another'), false, name)
+    t.equal(hasher.needsRehash(hash), true, name)
+  }
+  t.match(await metrics.metrics(), `password_hash_seconds_count{operation="verify"} ${2 * rows.length}`)
+})
+
+test('hashes that other programs made', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
+  // Openwall's own test vector, and Python's hashlib.
+  const rows = [
+    ['U*U', '$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW'],
+    ['correct horse', 'pbkdf2_sha256$1000$seasalt$mQnueSakb748zqBAC1tmWVZsZbi2zPGZarEzTGdfmso='],
+  ] as const
+  for (const [password, hash] of rows) {
+    t.equal(await hasher.verify(hash, password), true, hash)
+    t.equal(await hasher.verify(hash, `${password} `), false)
+  }
+})
+
+test('an imported hash that asks for hours is never computed', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
+  const began = performance.now()
+  for (const stored of [
+    `$2b$31$${'A'.repeat(53)}`,
+    `$2b$16$${'A'.repeat(53)}`,
+    `pbkdf2_sha256$4000000000$salt$${Buffer.alloc(32).toString('base64')}`,
+    // Parameters that Argon2 does not allow.
+    `$argon2id$v=19$m=1,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`,
+    `$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA`,
+  ]) {
+    t.equal(await hasher.verify(stored, 'a pass phrase'), false, stored)
+  }
+  t.ok(performance.now() - began < 2000)
+})
+
 test('the lane is bounded: some at once, some waiting, the rest are sent away', async (t) => {
   const metrics = createMetrics()
   const hasher = await createHashingLane({ ...defaults, concurrency: 2, queue: 3, metrics })
@@ -60,6 +116,7 @@ test('the lane is bounded: some at once, some waiting, the rest are sent away', 
   const results = Promise.allSettled(all)
   t.match(await metrics.metrics(), /password_hash_running 2\n/)
   t.match(await metrics.metrics(), /password_hash_queue 3\n/)
+  t.equal(hasher.fullForS(), 5, 'it says so to those who would only come in vain')
   const rejected = (await results).filter((result) => result.status === 'rejected')
   t.equal(rejected.length, 5)
   for (const { reason } of rejected) {
@@ -67,7 +124,16 @@ test('the lane is bounded: some at once, some waiting, the rest are sent away', 
     t.ok(reason.retryAfterS > 0)
   }
   t.match(await metrics.metrics(), /password_hash_running 0\n/)
+  t.equal(hasher.fullForS(), undefined)
   await t.resolves(hasher.hash('x'), 'and then it goes on')
+})
+
+test('the event loop goes before hashing', { skip: process.platform !== 'linux' }, async (t) => {
+  await createHashingLane({ ...defaults, metrics: createMetrics() })
+  const threads = readdirSync('/proc/self/task').map(Number)
+  const hashing = threads.filter((id) => /^libuv-worker/.test(readFileSync(`/proc/self/task/${id}/comm`, 'utf8')))
+  t.not(hashing.length, 0)
+  for (const id of hashing) t.ok(getPriority(id) > getPriority(process.pid))
 })
 
 test('nobody waits longer than the deadline', async (t) => {

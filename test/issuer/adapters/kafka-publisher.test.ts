@@ -84,6 +84,10 @@ test('a topic that exists is used as it is: a heartbeat goes to each partition, 
     parts.lines.some((line) => line.includes('cleanup.policy=delete')),
     'compaction would lose revocations: a warning',
   )
+  t.ok(
+    parts.lines.some((line) => line.includes('compression.type=uncompressed')),
+    'any writer could stop the readers: a warning',
+  )
   await publisher.publish([heartbeat(1)])
   const users = Array.from({ length: 30 }, () => randomUUID())
   await publisher.publish(users.map(event))
@@ -156,4 +160,59 @@ test('the outbox and the publisher together: a backlog from before the start', s
   await eventually(() => publisher.check().ok, { within: 20_000 })
   await publishRound(parts)
   t.same(await idsOf(brokers, topic), ['one', 'two', 'heartbeat'])
+})
+
+/** What is live in the ledger and counts as published there. */
+async function* live() {
+  yield [event('logged out before')]
+}
+
+function publisherWithLive({ log, lifecycle }: Base, brokers: string, topic: string) {
+  const address = { brokers: brokers.split(','), topic, lifetimeS: 300 }
+  return createKafkaPublisher(address, 'a', log, lifecycle, undefined, live)
+}
+
+test('a log that is new, or that nobody kept up, gets all that is live before anything else', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const now = Date.now()
+  const rows: [name: string, ages: number[], filled: boolean][] = [
+    ['new', [], true],
+    ['so young that it cannot have everything', [60_000, 0], true],
+    ['kept up', [3_600_000, 0], false],
+    ['left alone while there was another feed', [3_600_000, 120_000], true],
+  ]
+  for (const [name, ages, filled] of rows) {
+    const topic = uniqueName('publisher')
+    await withAdmin(brokers, (admin) => admin.createTopics({ topics: [{ topic }], waitForLeaders: true }))
+    const producer = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING }).producer()
+    await producer.connect()
+    for (const age of ages) {
+      await producer.send({ topic, messages: [{ value: heartbeat(1).token, timestamp: String(now - age) }] })
+    }
+    await producer.disconnect()
+    const publisher = publisherWithLive(base(t), brokers, topic)
+    await eventually(() => publisher.check().ok, { within: 20_000 })
+    await publisher.publish([heartbeat(1)])
+    const before = ages.map(() => 'heartbeat')
+    t.same(await idsOf(brokers, topic), [...before, ...(filled ? ['logged out before'] : []), 'heartbeat'], name)
+  }
+})
+
+test('a log that has lost what it acknowledged gets all that is live again', shared, async (t) => {
+  const brokers = await sharedUrl('kafka')
+  const topic = uniqueName('publisher')
+  const publisher = publisherWithLive(base(t), brokers, topic)
+  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await publisher.publish(['one', 'two', 'three'].map(event))
+  await withAdmin(brokers, async (admin) => {
+    await admin.deleteTopics({ topics: [topic] })
+    await eventually(() => admin.createTopics({ topics: [{ topic }], waitForLeaders: true }).catch(() => false))
+  })
+  // The one that finds it out may still have been written.
+  await eventually(async () => (await publisher.publish([heartbeat(1)]).catch(() => 'no')) === undefined, {
+    within: 20_000,
+  })
+  const ids = await idsOf(brokers, topic)
+  t.ok(ids.indexOf('logged out before') !== -1, ids.join())
+  t.ok(ids.indexOf('logged out before') < ids.lastIndexOf('heartbeat'))
 })

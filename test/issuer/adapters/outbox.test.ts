@@ -207,8 +207,9 @@ async function brokenPromise(
   const ledger: OutboxParts['ledger'] & Pick<Ledger, 'record'> = {
     async record(entries) {
       await step('record')
-      await store.record(entries)
+      const recorded = await store.record(entries)
       for (const { id } of entries) committedAt.set(id, clock.now())
+      return recorded
     },
     async unpublished(...args) {
       await step('read')

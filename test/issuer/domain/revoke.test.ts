@@ -53,6 +53,27 @@ test('the entry is kept until no store could bring the session back, and the eve
   t.equal(await logout(true), recorded.at(-1)!.revocation.exp * 1000, 'the epoch stays in the user')
 })
 
+test('of two issuers that end the same at once, both publish what the ledger has', async (t) => {
+  for (const all of [false, true]) {
+    let exp = 0
+    const issuer = await buildIssuer(t, {
+      wrap: ({ ledger }) => ({
+        ledger: {
+          ...ledger,
+          record: async (entries) => {
+            exp = entries[0]!.revocation.exp - 3
+            await ledger.record(entries.map((entry) => ({ ...entry, revocation: { ...entry.revocation, exp } })))
+            return ledger.record(entries)
+          },
+        },
+      }),
+    })
+    const { access_token } = await issuer.login(await issuer.register())
+    await issuer.call('POST', '/auth/logout', { token: access_token, json: { all } })
+    t.match(issuer.events, [{ type: 'revocation', revocation: { kind: all ? 'user' : 'session', exp } }])
+  }
+})
+
 test('a feed that fails or is slow is told as it is, and the outbox finds the entry', async (t) => {
   const rows: [name: string, publish: () => Promise<void>][] = [
     ['refuses', () => Promise.reject(new Error('no broker'))],

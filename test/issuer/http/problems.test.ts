@@ -50,6 +50,7 @@ test('what went wrong inside stays inside', async (t) => {
         throw new Error('secret detail of the inside')
       },
       needsRehash: () => false,
+      fullForS: () => undefined,
     },
   })
   const answer = await issuer.call('POST', '/auth/login', { json: { email: 'a@example.com', password: 'x' } })
@@ -61,7 +62,9 @@ test('a full hashing lane is 503 with a time to come again', async (t) => {
   const overloaded = async () => {
     throw new HashingOverloaded(5)
   }
-  const issuer = await buildIssuer(t, { hasher: { hash: overloaded, verify: overloaded, needsRehash: () => false } })
+  const issuer = await buildIssuer(t, {
+    hasher: { hash: overloaded, verify: overloaded, needsRehash: () => false, fullForS: () => undefined },
+  })
   for (const path of ['/auth/login', '/auth/register']) {
     const answer = await issuer.call('POST', path, { json: { email: 'a@example.com', password: PASSWORD } })
     t.match({ status: answer.status, code: answer.body.code }, { status: 503, code: 'overloaded' }, path)

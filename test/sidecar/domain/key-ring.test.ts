@@ -44,6 +44,8 @@ test('a revoked key never comes back', async (t) => {
   ring.replace([a, b], 0)
   ring.revoke('a')
   t.equal(ring.keyFor('a'), undefined)
+  t.ok(ring.isRevoked('a'))
+  t.notOk(ring.isRevoked('b'))
   t.equal(ring.keyFor('b'), b)
   ring.replace([a, b], 1)
   t.equal(ring.keyFor('a'), undefined, 'not by a later key set')

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { LEEWAY_S } from '../../../shared/clock.ts'
-import { type Revocation, revocationExpiry } from '../../../shared/revocation.ts'
+import { type Revocation, revocationExpiry, revocationId } from '../../../shared/revocation.ts'
 import { createRevocationList } from '../../../sidecar/domain/revocation-list.ts'
 import { accessClaims, NOW_MS, NOW_S } from '../../helpers/access-tokens.ts'
 
@@ -149,9 +149,7 @@ test('the order and the number of arrivals make no difference', async () => {
   const contents = (revocations: Revocation[]) => {
     const list = createRevocationList()
     for (const one of revocations) list.add(one)
-    const entries: string[] = []
-    list.visit((id, until) => entries.push(`${id} ${until}`))
-    return JSON.stringify([entries.sort(), list.counts, list.size])
+    return JSON.stringify([[...list.batches(() => true)].flat().sort(), list.counts, list.size])
   }
   fc.assert(
     fc.property(
@@ -163,15 +161,65 @@ test('the order and the number of arrivals make no difference', async () => {
   )
 })
 
-test('visits every entry under the name both sides give it', async (t) => {
+test('the ledger and the list name the same revocations, whatever came again, out of order or was superseded', async () => {
+  fc.assert(
+    fc.property(fc.array(revocation, { maxLength: 40 }), fc.array(fc.nat(1000)), fc.nat(30), (all, picks, nowS) => {
+      // The ledger keeps the first of a name, and that is what is published, however often.
+      const ledger = new Map<string, Revocation>()
+      for (const one of all) if (!ledger.has(revocationId(one))) ledger.set(revocationId(one), one)
+      const published = [...ledger.values()]
+      const list = createRevocationList()
+      for (const pick of picks) if (published.length > 0) list.add(published[pick % published.length]!)
+      for (const one of published) list.add(one)
+      sweepAll(list, nowS)
+      const live = published.filter(({ exp }) => exp > nowS).map((one) => `${revocationId(one)} ${one.exp}`)
+      const shown = [...list.batches((_, exp) => exp > nowS)].flat().map((one) => one.join(' '))
+      return JSON.stringify(shown.sort()) === JSON.stringify(live.sort())
+    }),
+  )
+})
+
+test('while it is read in batches, additions and sweeps make nothing come twice or be left out', async (t) => {
+  const list = createRevocationList()
+  const staying = Array.from({ length: 20_000 }, (_, n): Revocation => {
+    if (n % 4 === 0) return { kind: 'user', sub: `u${n}`, epoch: 1, exp: EXP }
+    return { kind: 'session', sid: n % 4 === 1 ? `imported-${n}` : randomUUID(), sub: 'u', exp: EXP }
+  })
+  for (const [n, one] of staying.entries()) {
+    list.add(one)
+    list.add({ kind: 'session', sid: n % 2 ? randomUUID() : `gone-${n}`, sub: 'u', exp: NOW_S })
+  }
+  const seen: string[] = []
+  let next = 0
+  for (const batch of list.batches((_, exp) => exp === EXP)) {
+    t.ok(batch.length <= 1024)
+    seen.push(...batch.map(([id]) => id))
+    list.sweep(NOW_S)
+    for (let n = 0; n < 20; n++) {
+      list.add({ kind: 'session', sid: randomUUID(), sub: 'u', exp: EXP + 1 })
+      list.add({ kind: 'user', sub: `u${4 * (next++ % 5000)}`, epoch: 1 + next, exp: EXP + 1 })
+    }
+  }
+  t.same(seen.sort(), staying.map(revocationId).sort())
+})
+
+test('superseded revocations of a user who is revoked again and again are forgotten too', async (t) => {
+  const list = createRevocationList()
+  for (let n = 0; n < 100; n++) {
+    list.add({ kind: 'user', sub: 'u', epoch: n + 1, exp: NOW_S + n + 10 })
+    sweepAll(list, NOW_S + n)
+  }
+  t.equal([...list.batches(() => true)].flat().length, 10)
+  t.same(list.counts, { session: 0, user: 1, key: 0 })
+})
+
+test('shows every revocation under the name both sides give it', async (t) => {
   const list = createRevocationList()
   list.add({ kind: 'session', sid: '7c9e6679-7425-40de-944b-e07fc1f90ae7', sub: 'u', exp: 1 })
   list.add({ kind: 'session', sid: 'imported', sub: 'u', exp: 2 })
   list.add({ kind: 'user', sub: 'u', epoch: 7, exp: 3 })
   list.add({ kind: 'key', kid: 'k', exp: 4 })
-  const entries: [string, number][] = []
-  list.visit((id, until) => entries.push([id, until]))
-  t.same(entries, [
+  t.same([...list.batches(() => true)].flat(), [
     ['session:7c9e6679-7425-40de-944b-e07fc1f90ae7', 1],
     ['session:imported', 2],
     ['user:u:7', 3],

@@ -92,6 +92,8 @@ const WRONG: [name: string, document: unknown, problem: RegExp][] = [
   ['no roles', rule({ roles: [] }), /^routes\[0\]\.roles: /],
   ['a role that is no text', rule({ roles: [1] }), /^routes\[0\]\.roles: /],
   ['a scope with a space', rule({ scopes: ['a b'] }), /^routes\[0\]\.scopes: /],
+  ['a scope that no header field can carry', rule({ scopes: ['läs→'] }), /^routes\[0\]\.scopes: /],
+  ['a scope with a quote', rule({ scopes: ['a"b'] }), /^routes\[0\]\.scopes: /],
   ['claims that are a list', rule({ claims: [] }), /^routes\[0\]\.claims: /],
   ['no claims', rule({ claims: {} }), /^routes\[0\]\.claims: /],
   ['a claim with a list', rule({ claims: { a: [1] } }), /^routes\[0\]\.claims: /],

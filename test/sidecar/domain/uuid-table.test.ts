@@ -9,9 +9,7 @@ function sweepAll(table: UuidTable, nowS: number): void {
 }
 
 function entriesOf(table: UuidTable): [string, number][] {
-  const entries: [string, number][] = []
-  table.visit((uuid, exp) => entries.push([uuid, exp]))
-  return entries.sort()
+  return [...table.batches(() => true)].flat().sort()
 }
 
 const NOT_UUIDS = [
@@ -27,6 +25,26 @@ const NOT_UUIDS = [
   '\uff100000000-0000-4000-8000-000000000000',
   '{0000000-0000-4000-8000-00000000000}',
 ]
+
+test('a large table can be swept and grow between two batches of it', async (t) => {
+  for (let round = 0; round < 4; round++) {
+    const table = createUuidTable()
+    // Shards of several batches each, in which entries move across the border between two.
+    const staying = Array.from({ length: 90_000 }, () => randomUUID())
+    for (const uuid of staying) {
+      table.add(uuid, 2)
+      table.add(randomUUID(), 1)
+    }
+    const seen: string[] = []
+    for (const batch of table.batches((exp) => exp === 2)) {
+      if (seen.length === 0) sweepAll(table, 1)
+      seen.push(...batch.map(([uuid]) => uuid))
+      table.add(randomUUID(), 3)
+    }
+    t.equal(seen.length, staying.length)
+    t.equal(new Set(seen).size, staying.length)
+  }
+})
 
 test('holds a UUID in its one spelling only', async (t) => {
   const table = createUuidTable()

@@ -89,3 +89,27 @@ test('refusals are counted each, and logged once for each feed and reason', asyn
   t.equal(await metric(metrics, 'revocation_events_total', { outcome: 'key_absent' }), 5)
   t.equal(lines.length, 3)
 })
+
+test('a clock that was ahead for a while: what was passed over meanwhile has to be read again', async (t) => {
+  const { intake, clock, revocations } = setUp(t)
+  const began = clock.now()
+  const revocation = session('meanwhile')
+  clock.advance(3_600_000)
+  t.same(intake.read(revoked(revocation), 'kafka'), { outcome: 'outdated' })
+  t.same(intake.read(revoked(revocation), 'stream'), { outcome: 'outdated' })
+  clock.set(began)
+  for (const feed of ['kafka', 'stream'] as const) {
+    const proof = heartbeat(clock.now())
+    t.same(intake.read(proof, feed), { outcome: 'refused', reason: 'clock_set_back' }, feed)
+    t.match(intake.read(revoked(revocation), feed), { outcome: 'applied' }, 'whoever is told begins anew')
+    t.match(intake.read(proof, feed), { outcome: 'proof' })
+  }
+  t.equal(revocations.size, 1)
+})
+
+test('a clock that is set back by a moment is nothing of the kind', async (t) => {
+  const { intake, clock } = setUp(t)
+  intake.read(revoked({ ...session(), exp: Math.floor(clock.now() / 1000) - 1 }), 'kafka')
+  clock.advance(-100)
+  t.match(intake.read(heartbeat(clock.now()), 'kafka'), { outcome: 'proof' })
+})

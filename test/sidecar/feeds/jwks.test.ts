@@ -210,6 +210,54 @@ test('a cold start without the issuer: the last good set on disk', async (t) => 
   await eventually(async () => (await fetches(second.metrics, 'failed')) > 0, { message: 'and the issuer is asked' })
 })
 
+test('a revoked key is forgotten on disk too, and neither the disk nor the issuer brings it back', async (t) => {
+  const cachePath = join(folderFor(t), 'jwks.json')
+  const issuer = await startIssuer(t)
+  issuer.answer = (res) => res.end(jwks(one, two))
+  const first = startFetcher(t, issuer.url, { cachePath, refreshMs: 20 })
+  await first.keys.ready
+  await eventually(() => existsSync(cachePath))
+  const exp = Math.floor(Date.now() / 1000) + 1000
+  first.keys.revoke(two.kid, exp)
+  t.equal(first.ring.keyFor(two.kid), undefined, 'at once')
+  const asked = issuer.requests
+  t.equal(await first.keys.lookUp(two.kid), 'absent', 'a verdict, without asking anyone')
+  t.equal(await first.keys.settle(two.kid, new AbortController().signal), 'absent')
+  t.ok(issuer.requests <= asked + 1)
+  // The issuer goes on offering it, as one would that lags behind.
+  await eventually(() => issuer.requests > asked + 3)
+  t.equal(first.ring.keyFor(two.kid), undefined)
+  t.ok(first.ring.keyFor(one.kid))
+  await first.lifecycle.close()
+  const kept = JSON.parse(readFileSync(cachePath, 'utf8'))
+  t.match(kept, { jwks: { keys: [{ kid: one.kid }] }, revoked: [[two.kid, exp]] })
+  t.equal(kept.jwks.keys.length, 1)
+
+  const second = startFetcher(t, issuer.url, { cachePath })
+  await second.keys.ready
+  await eventually(async () => (await fetches(second.metrics, 'fetched')) > 0)
+  t.equal(second.ring.keyFor(two.kid), undefined, 'after a restart, though the issuer offers it')
+  t.ok(second.ring.keyFor(one.kid))
+})
+
+test('a key that is revoked while the issuer is away is gone from the disk before the process ends', async (t) => {
+  const cachePath = join(folderFor(t), 'jwks.json')
+  writeFileSync(cachePath, JSON.stringify({ fetchedAtMs: Date.now(), jwks: JSON.parse(jwks(one, two)) }))
+  const first = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
+  await first.keys.ready
+  t.ok(first.ring.keyFor(two.kid), 'a file of an earlier version has no list of revoked keys')
+  first.keys.revoke(two.kid, 4e9)
+  await first.lifecycle.close()
+  const second = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
+  await second.keys.ready
+  t.equal(second.ring.keyFor(two.kid), undefined)
+  t.equal(second.ring.fetchedAtMs, first.ring.fetchedAtMs, 'and the rest is no younger for it')
+  second.clock.advance(4e12)
+  second.keys.revoke('another', 8e9)
+  await second.lifecycle.close()
+  t.same(JSON.parse(readFileSync(cachePath, 'utf8')).revoked, [['another', 8e9]], 'what is over is forgotten')
+})
+
 test('a set on disk that is too old, from the future, or not a set is not used', async (t) => {
   const cachePath = join(folderFor(t), 'jwks.json')
   const now = Date.now()
@@ -220,6 +268,8 @@ test('a set on disk that is too old, from the future, or not a set is not used',
     ['without a time', JSON.stringify({ jwks: keys })],
     ['broken', '{"fetchedAtMs":'],
     ['no object', 'null'],
+    ['revocations that are no list', JSON.stringify({ fetchedAtMs: now, jwks: keys, revoked: { [one.kid]: 1 } })],
+    ['a malformed revocation', JSON.stringify({ fetchedAtMs: now, jwks: keys, revoked: [[one.kid, 'soon']] })],
     ['symmetric', JSON.stringify({ fetchedAtMs: now, jwks: { keys: [{ kty: 'oct', kid: 'x', k: 'AAAA' }] } })],
   ]
   for (const [name, content] of rows) {

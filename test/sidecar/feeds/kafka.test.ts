@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
-import { type Admin, Kafka, logLevel, type Message } from 'kafkajs'
+import kafkajs, { type Admin, Kafka, logLevel, type Message } from 'kafkajs'
 import { test } from 'tap'
 import type { SigningKeyPair } from '../../../shared/jws.ts'
-import { PARTITIONS_MAX_AGE_MS } from '../../../shared/kafka.ts'
+import { PARTITIONS_MAX_AGE_MS, topicConfig } from '../../../shared/kafka.ts'
 import type { SecurityEvent } from '../../../shared/security-event.ts'
 import type { KeyFetcher } from '../../../sidecar/feeds/jwks.ts'
 import { startKafkaFeed } from '../../../sidecar/feeds/kafka.ts'
@@ -26,6 +26,7 @@ import { missingShared, sharedUrl } from '../../servers/shared.ts'
 const options = { skip: await missingShared('kafka'), timeout: 60_000 }
 const key = signingKey()
 const sign = signer(key)
+const { CompressionCodecs, CompressionTypes } = kafkajs
 const silent = { logLevel: logLevel.NOTHING }
 
 /** A topic with one writer, who need not be an issuer. */
@@ -356,3 +357,75 @@ test('its consumer group is gone when it has ended', options, async (t) => {
 
 const groupsOf = async (admin: Admin) =>
   (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((id) => id.startsWith('sallyport-sidecar-'))
+
+test('what a clock that was ahead passed over is read again before anything is proven', options, async (t) => {
+  const topic = await createTopic(t)
+  await topic.create()
+  await topic.write(heartbeat())
+  const parts = base(t)
+  const clock = manualClock()
+  const to = receiver(parts, [key], clock)
+  const feed = startFeed(parts, to, topic)
+  await eventually(() => feed.complete(), { within: 20_000 })
+  clock.advance(3_600_000)
+  await topic.write(revoked('meanwhile'))
+  const outdated = () => metric(parts.metrics, 'revocation_events_total', { kind: 'session', outcome: 'outdated' })
+  await eventually(async () => (await outdated()) === 1)
+  clock.advance(-3_600_000)
+  const known = to.freshness.completeUntil()
+  await topic.write(heartbeat(clock.now() + 1000))
+  await eventually(() => to.freshness.completeUntil() > known, { within: 20_000 })
+  t.same(to.added, ['session:meanwhile'])
+})
+
+test('a heartbeat of an issuer’s stream proves nothing here, whoever copied it', options, async (t) => {
+  const topic = await createTopic(t)
+  await topic.create()
+  const parts = base(t)
+  const to = receiver(parts, [key])
+  const feed = startFeed(parts, to, topic)
+  await topic.write(sign({ type: 'heartbeat', feed: 'stream', instance: 'a', completeUntilMs: Date.now() }))
+  const refused = () => metric(parts.metrics, 'revocation_events_total', { outcome: 'other_feed' })
+  await eventually(async () => (await refused()) === 1, { within: 20_000 })
+  t.notOk(feed.complete())
+  t.equal(to.freshness.completeUntil(), 0)
+  await topic.write(heartbeat())
+  await eventually(() => feed.complete())
+})
+
+/** What Kafka's Java clients make of Snappy (the framing of snappy-java), without compressing anything. */
+function snappy(bytes: Buffer): Buffer {
+  const length = Buffer.from([(bytes.length & 0x7f) | 0x80, bytes.length >> 7])
+  const literal = Buffer.from([61 << 2, (bytes.length - 1) & 0xff, (bytes.length - 1) >> 8])
+  const chunk = Buffer.concat([length, literal, bytes])
+  const size = Buffer.alloc(4)
+  size.writeUInt32BE(chunk.length)
+  return Buffer.concat([Buffer.from('82534e41505059000000000100000001', 'hex'), size, chunk])
+}
+
+test('a writer who compresses stops nobody: the broker unpacks it', options, async (t) => {
+  const topic = await createTopic(t)
+  const configEntries = topicConfig(300, 1)
+  await topic.admin.createTopics({ topics: [{ topic: topic.topic, numPartitions: 1, configEntries }] })
+  // kafkajs can't read Snappy: a consumer that met it would fail, begin anew, and fail again.
+  const missing = CompressionCodecs[CompressionTypes.Snappy]
+  const restore = () => {
+    CompressionCodecs[CompressionTypes.Snappy] = missing
+  }
+  CompressionCodecs[CompressionTypes.Snappy] = () => ({
+    compress: async ({ buffer }: { buffer: Buffer }) => snappy(buffer),
+  })
+  t.teardown(restore)
+  const producer = new Kafka({ brokers: topic.brokers, ...silent }).producer()
+  await producer.connect()
+  t.teardown(() => producer.disconnect())
+  const compression = CompressionTypes.Snappy
+  await producer.send({ topic: topic.topic, compression, messages: [{ value: 'x'.repeat(300) }] })
+  restore()
+  await topic.write(revoked('after'), heartbeat())
+  const parts = base(t)
+  const to = receiver(parts, [key])
+  const feed = startFeed(parts, to, topic)
+  await eventually(() => feed.complete(), { within: 20_000 })
+  t.same(to.added, ['session:after'])
+})

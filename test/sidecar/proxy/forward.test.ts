@@ -202,6 +202,15 @@ test('failures of the upstream', async (t) => {
   }
 })
 
+test('nothing of an answer that is not HTTP gets into the log', async (t) => {
+  const answer = 'HTTP/1.1 200 OK\r\nno field, Set-Cookie: session=ada@example.com\r\n\r\n'
+  const proxy = await startProxy(t, await startBareUpstream(t, always(answer)))
+  const head = `GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${proxy.token()}\r\n\r\n`
+  t.same((await sendRaw(proxy.port, head)).statuses, [502])
+  t.match(proxy.lines.join(), 'HTTPParserError')
+  t.notMatch(proxy.lines.join(), /ada@example\.com/)
+})
+
 test('nothing is sent a second time', async (t) => {
   let received = 0
   const upstream = await startBareUpstream(t, (socket) => {

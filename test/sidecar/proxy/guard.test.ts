@@ -193,3 +193,30 @@ test('rules that change hold for the next request', async (t) => {
   proxy.state.routes = createRouteTable([{ ...DEFAULT_ROUTE, name: 'all', path: '/**', access: 'public' }])
   t.same((await get(proxy.port, '/x')).statuses, [200])
 })
+
+test('what fails here ends one connection, never the process', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const unknown = newKey('key-2')
+  const proxy = await startProxy(t, upstream.url, {
+    // No field could carry this scope; the routes file refuses it.
+    routes: [{ name: 'r', path: '/r', scopes: ['\u2192'] }],
+    keys: {
+      async lookUp() {
+        proxy.ring.replace([proxy.key, unknown], Date.now())
+        return 'known'
+      },
+    },
+  })
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+  for (const [token, fields] of [
+    [proxy.token(), ''],
+    [tokenOf(unknown), ''],
+    [proxy.token(), upgrade],
+  ]) {
+    const head = `GET /r HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token}\r\n${fields}\r\n`
+    const answer = await sendRaw(proxy.port, head)
+    t.ok(answer.closed)
+    t.same(answer.statuses, [])
+  }
+  t.same((await get(proxy.port, '/x', proxy.token())).statuses, [200])
+})

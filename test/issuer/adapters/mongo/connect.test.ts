@@ -6,8 +6,11 @@ import {
   MongoWriteConcernError,
 } from 'mongodb'
 import { test } from 'tap'
+import { createMongoClients } from '../../../../issuer/adapters/mongo/clients.ts'
 import { attempt, createMongoClient, requireReplicaSet } from '../../../../issuer/adapters/mongo/connect.ts'
 import { createMongoLedger } from '../../../../issuer/adapters/mongo/ledger.ts'
+import { createMongoOneTimeTokens } from '../../../../issuer/adapters/mongo/one-time-tokens.ts'
+import { createMongoRoles } from '../../../../issuer/adapters/mongo/roles.ts'
 import { createMongoSigningKeys } from '../../../../issuer/adapters/mongo/signing-keys.ts'
 import { createMongoUsers } from '../../../../issuer/adapters/mongo/users.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
@@ -22,12 +25,13 @@ const majorityAfterBeat = { level: 'majority', afterClusterTime: Object }
 const linearizable = { level: 'linearizable' }
 const READ_CONCERNS: Record<string, unknown> = {
   'users.byId': linearizable,
+  'clients.byId': linearizable,
   'ledger.isSessionRevoked': linearizable,
   'ledger.unpublished': majorityAfterBeat,
   'ledger.since': majorityAfterBeat,
   'ledger.live': majorityAfterBeat,
+  'roles.all': majority,
   'signingKeys.all': majority,
-  'signingKeys.insertFirst': majority,
 }
 
 test('which errors of the driver mean that MongoDB is not available', async (t) => {
@@ -97,14 +101,24 @@ test('every write asks for a majority, and each read for what it has to prove', 
   client.on('commandStarted', (event) => sent.push(event))
   const stores = {
     users: createMongoUsers(db),
+    roles: createMongoRoles(db),
     ledger: createMongoLedger(client, db),
     signingKeys: createMongoSigningKeys(client, db),
+    clients: createMongoClients(db),
+    oneTimeTokens: createMongoOneTimeTokens(db),
   }
   for (const [name, call] of Object.entries(durableCalls(stores))) {
     sent.length = 0
     await call()
-    const commands = sent.filter(({ commandName }) => /^(insert|update|find|findAndModify)$/.test(commandName))
+    const commands = sent.filter(({ commandName }) => /^(insert|update|delete|find|findAndModify)$/.test(commandName))
     t.not(commands.length, 0, name)
+    if (name === 'signingKeys.change') {
+      // In a transaction its beginning says what is read and its end what is waited for.
+      t.match(commands[0]?.command, { startTransaction: true, readConcern: { level: 'snapshot' } }, name)
+      const end = sent.find(({ commandName }) => commandName === 'commitTransaction')
+      t.match(end?.command.writeConcern, { w: 'majority', j: true }, name)
+      continue
+    }
     for (const { commandName, command } of commands) {
       if (commandName === 'find') t.match(command.readConcern, READ_CONCERNS[name], `${name}: ${commandName}`)
       else t.match(command.writeConcern, { w: 'majority', j: true }, `${name}: ${commandName}`)

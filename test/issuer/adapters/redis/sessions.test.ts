@@ -36,7 +36,7 @@ test("a session's keys in Redis", { skip: await missingShared('redis') }, async 
   })
 
   t.test('the fields of the session are stored and nothing else', async (t) => {
-    const session = aSession()
+    const session = aSession({ scope: 'a:1' })
     await sessions.create(session)
     const stored = await redis.hgetall(sessionKey(session.sid))
     t.same(Object.keys(stored).sort(), Object.keys(session).sort())

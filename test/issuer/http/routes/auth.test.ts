@@ -290,13 +290,16 @@ test('a login that waits for its hash is as old as its look at the user', async 
   const issuer = await buildIssuer(t, { hasher })
   const user = await issuer.register()
   const began = Math.floor(issuer.clock.now() / 1000)
+  let looks = 0
   hasher.verify = async (...args) => {
     issuer.clock.advance(60_000)
-    await issuer.parts.users.raiseEpoch(user.id)
+    if (looks++ === 0) await issuer.parts.users.raiseEpoch(user.id)
     return verify(...args)
   }
   const { access_token } = await issuer.login(user)
-  t.match(claimsOf(access_token), { iat: began, epoch: 0 }, 'so that the end of all sessions meanwhile covers it')
+  t.equal(looks, 2, 'the end of all sessions meanwhile makes it look again')
+  t.match(claimsOf(access_token), { iat: began + 60, epoch: 1 }, 'so that another one would cover it')
+  t.equal((await issuer.call('GET', '/auth/sessions', { token: access_token })).body.sessions.length, 1, 'and no other')
 })
 
 test('a login never touches the session of a cookie that came along', async (t) => {

@@ -1,13 +1,16 @@
 import Fastify from 'fastify'
 import { test } from 'tap'
+import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
+import { answerError } from '../../../../issuer/http/problems.ts'
 import { addRevocationRoutes } from '../../../../issuer/http/routes/revocations.ts'
+import type { LedgerDigest } from '../../../../shared/revocation-digest.ts'
 import { FEED_TOKEN } from '../../../helpers/event-stream.ts'
 
 const stream = { subscribe: () => {}, close: () => {} }
 
 function app(feedToken: string | undefined) {
   const server = Fastify()
-  addRevocationRoutes(server, { stream, feedToken })
+  addRevocationRoutes(server, { stream, digest: () => ({ ok: false, code: 'overloaded' }), feedToken })
   return server
 }
 
@@ -46,4 +49,60 @@ test('HEAD opens no stream', async (t) => {
   const headers = { authorization: `Bearer ${FEED_TOKEN}` }
   const response = await app(FEED_TOKEN).inject({ method: 'HEAD', url: '/revocations', headers })
   t.equal(response.statusCode, 404)
+})
+
+const authorization = `Bearer ${FEED_TOKEN}`
+
+test('the digest is for whoever has the credential, and for nobody without one in the settings', async (t) => {
+  for (const query of ['', '?cut=1', '?cut=x']) {
+    const response = await app(FEED_TOKEN).inject({ url: `/revocations/digest${query}` })
+    t.equal(response.statusCode, 401, query)
+    t.match(response.headers, { 'content-type': /^application\/problem\+json/, 'www-authenticate': /^Bearer/ })
+  }
+  const off = await app(undefined).inject({ url: '/revocations/digest?cut=1', headers: { authorization } })
+  t.equal(off.statusCode, 404)
+})
+
+test('the digest of a cut, or why there is none', async (t) => {
+  const value: LedgerDigest = {
+    window: { after: 1, until: { session: 2, user: 3, key: 4 } },
+    count: 5,
+    digest: '0'.repeat(32),
+  }
+  const server = Fastify({ ajv: { customOptions: { removeAdditional: false, coerceTypes: false } } })
+  server.setErrorHandler(answerError)
+  addRevocationRoutes(server, {
+    stream,
+    feedToken: FEED_TOKEN,
+    digest(cut) {
+      if (cut === 1) return { ok: true, digest: Promise.resolve(value) }
+      if (cut === 2) return { ok: false, code: 'overloaded' }
+      if (cut === 3) return { ok: true, digest: Promise.reject(new StoreUnavailable('the ledger', new Error('away'))) }
+      return { ok: false, code: 'invalid_request' }
+    },
+  })
+  const ask = (query: string) => server.inject({ url: `/revocations/digest${query}`, headers: { authorization } })
+  const good = await ask('?cut=1')
+  t.equal(good.statusCode, 200)
+  t.equal(good.headers['cache-control'], 'no-store')
+  t.same(good.json(), value)
+  const refused: [query: string, status: number, code: string][] = [
+    ['?cut=2', 503, 'overloaded'],
+    ['?cut=3', 503, 'store_unavailable'],
+    ['?cut=4', 400, 'invalid_request'],
+    ['', 400, 'invalid_request'],
+    ['?cut=', 400, 'invalid_request'],
+    ['?cut=-1', 400, 'invalid_request'],
+    ['?cut=1.5', 400, 'invalid_request'],
+    ['?cut=1e3', 400, 'invalid_request'],
+    ['?cut=1234567890123', 400, 'invalid_request'],
+    ['?cut=1&cut=1', 400, 'invalid_request'],
+    ['?cut=1&more=1', 400, 'invalid_request'],
+  ]
+  for (const [query, status, code] of refused) {
+    const response = await ask(query)
+    t.equal(response.statusCode, status, query)
+    t.match(response.headers['content-type'], /^application\/problem\+json/, query)
+    t.equal(response.json().code, code, query)
+  }
 })

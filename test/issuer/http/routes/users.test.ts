@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { ACCESS_TOKEN_TYPE } from '../../../../shared/access-token.ts'
 import { signJws } from '../../../../shared/jws.ts'
-import { ACCESS_TTL_MS, buildIssuer, claimsOf } from '../../build.ts'
+import { ACCESS_TTL_MS, type BuiltIssuer, buildIssuer, claimsOf, cookieOf, PASSWORD } from '../../build.ts'
 
 test('the own profile, and nothing secret', async (t) => {
   const issuer = await buildIssuer(t)
@@ -18,6 +18,7 @@ test('the own profile, and nothing secret', async (t) => {
     'is_admin',
     'is_verified',
     'last_login',
+    'permissions',
     'roles',
     'tier',
     'updated_at',
@@ -84,4 +85,196 @@ test('a token ends with its time, its user and its epoch', async (t) => {
   const third = (await issuer.login(user)).access_token
   await issuer.parts.users.update(user.id, { isActive: false })
   t.equal(await me(third), 401, 'a user who is disabled')
+})
+
+/** A user with these roles beside the one that everybody has, logged in. */
+async function loggedIn(issuer: BuiltIssuer, ...roles: string[]) {
+  const user = await issuer.register()
+  if (roles.length > 0) await issuer.parts.users.update(user.id, { roles: ['subscriber', ...roles] })
+  const { access_token: token, refresh_token } = await issuer.login(user)
+  return { ...user, token, refresh_token }
+}
+
+test('the own profile says what the roles permit', async (t) => {
+  const issuer = await buildIssuer(t)
+  const viewer = await loggedIn(issuer, 'viewer')
+  const { body } = await issuer.call('GET', '/users/me', { token: viewer.token })
+  t.match(body, { roles: ['subscriber', 'viewer'], permissions: ['roles:read', 'users:read'] })
+  t.same(claimsOf(viewer.token).scope, 'roles:read users:read')
+  const plain = await loggedIn(issuer)
+  t.same((await issuer.call('GET', '/users/me', { token: plain.token })).body.permissions, [])
+  t.notOk('scope' in claimsOf(plain.token), 'left out when empty')
+})
+
+test('the own address and name can be changed; a changed address is not verified', async (t) => {
+  const issuer = await buildIssuer(t)
+  const { id, email, password, token } = await loggedIn(issuer)
+  const put = (json: object) => issuer.call('PUT', '/users/me', { token, json })
+  await issuer.parts.users.update(id, { isVerified: true })
+
+  issuer.clock.advance(1000)
+  t.match(await put({ username: 'Ada' }), { status: 200, body: { email, username: 'Ada', is_verified: true } })
+  t.match(await put({ email }), { status: 200, body: { is_verified: true } }, 'the same address')
+  const other = email.toUpperCase()
+  t.match(await put({ email: other }), { status: 200, body: { email: other, is_verified: false } }, 'another spelling')
+  const moved = await put({ email: 'Ada@New.example' })
+  t.match(moved, { status: 200, body: { email: 'Ada@New.example', is_verified: false, username: 'Ada' } })
+  t.equal(moved.body.updated_at, new Date(issuer.clock.now()).toISOString())
+  await issuer.login({ email: 'ada@new.example', password })
+  t.equal((await issuer.call('POST', '/auth/login', { json: { email, password } })).status, 401, 'not by the old one')
+  t.match(await put({ username: null }), { status: 200, body: { username: null } })
+  t.match(issuer.audit.at(-1), { event: 'profile_changed', facts: { sub: id, by: id } })
+  t.notMatch(JSON.stringify(issuer.audit), /new\.example/i, 'no address in the audit log')
+})
+
+test('an address or a name that is taken, or is none, is refused', async (t) => {
+  const issuer = await buildIssuer(t)
+  const { email } = await issuer.register({ username: 'Taken' })
+  const { token, ...me } = await loggedIn(issuer)
+  const rows: [body: object, status: number, code: string][] = [
+    [{ email }, 409, 'email_taken'],
+    [{ email: email.toUpperCase() }, 409, 'email_taken'],
+    [{ username: 'tAKEN' }, 409, 'username_taken'],
+    [{ email: 'no address' }, 400, 'invalid_request'],
+    [{ username: 'a@b' }, 400, 'invalid_request'],
+    [{ username: '' }, 400, 'invalid_request'],
+    [{ email: null }, 400, 'invalid_request'],
+    [{}, 400, 'invalid_request'],
+    [[], 400, 'invalid_request'],
+  ]
+  for (const [json, status, code] of rows) {
+    const answer = await issuer.call('PUT', '/users/me', { token, json })
+    t.match({ status: answer.status, code: answer.body.code }, { status, code }, JSON.stringify(json))
+  }
+  t.match(await issuer.parts.users.byId(me.id), { email: me.email, username: null })
+})
+
+test('no route lets a client choose what is not theirs to choose', async (t) => {
+  const issuer = await buildIssuer(t)
+  const user = await loggedIn(issuer)
+  const admin = await loggedIn(issuer, 'superuser')
+  const before = await issuer.parts.users.byId(user.id)
+  const forbidden = {
+    id: crypto.randomUUID(),
+    role: 'superuser',
+    roles: ['superuser'],
+    tier: 'pro',
+    is_verified: true,
+    isVerified: true,
+    verified: true,
+    is_active: true,
+    is_admin: true,
+    epoch: 9,
+    passwordHash: 'x',
+    password: 'x',
+    permissions: ['users:write'],
+    created_at: '2000-01-01T00:00:00Z',
+    $set: { roles: ['superuser'] },
+    'roles.0': 'superuser',
+    __proto__x: {},
+  }
+  const bodies: [method: string, path: string, body: object, except: string[]][] = [
+    ['PUT', '/users/me', { username: 'x' }, []],
+    ['PUT', `/users/${user.id}`, { username: 'x' }, []],
+    ['PUT', `/users/${user.id}/verify`, {}, []],
+    ['POST', '/users/me/password', { current_password: PASSWORD, new_password: 'another long pass phrase' }, []],
+    ['PUT', `/admin/users/${user.id}`, { tier: 'pro' }, ['roles', 'tier', 'is_verified', 'is_active']],
+    ['POST', '/admin/roles', { name: 'x' }, ['permissions']],
+    ['PUT', '/admin/roles/viewer', { description: 'x' }, ['permissions']],
+    ['POST', '/auth/register', { email: 'new@example.com', password: PASSWORD }, ['password']],
+  ]
+  for (const [method, path, body, except] of bodies) {
+    for (const [field, value] of Object.entries(forbidden)) {
+      if (except.includes(field)) continue
+      for (const { token } of [user, admin]) {
+        const answer = await issuer.call(method, path, { token, json: { ...body, [field]: value } })
+        t.match(
+          { status: answer.status, code: answer.body.code },
+          { status: 400, code: 'invalid_request' },
+          `${method} ${path} ${field}`,
+        )
+      }
+    }
+  }
+  t.same(await issuer.parts.users.byId(user.id), before)
+  t.equal(await issuer.parts.users.byEmailKey('new@example.com'), undefined)
+})
+
+test('who deletes the own account is logged out everywhere and cannot log in again', async (t) => {
+  const issuer = await buildIssuer(t)
+  const user = await loggedIn(issuer)
+  const other = await issuer.login(user)
+  const answer = await issuer.call('DELETE', '/users/me', { token: user.token })
+  t.match(answer, { status: 200, body: { invalidated_tokens: 2, propagated: true } })
+  t.equal(cookieOf(answer), '')
+  t.match(issuer.events, [{ revocation: { kind: 'user', sub: user.id, epoch: 1 } }])
+  t.match(await issuer.parts.users.byId(user.id), { isActive: false, email: user.email })
+  for (const token of [user.token, other.access_token]) {
+    t.equal((await issuer.call('GET', '/users/me', { token })).status, 401)
+  }
+  for (const { refresh_token } of [user, other]) {
+    t.equal((await issuer.call('POST', '/auth/refresh', { json: { refresh_token } })).status, 401)
+  }
+  const { email, password } = user
+  t.match(await issuer.call('POST', '/auth/login', { json: { email, password } }), {
+    status: 401,
+    body: { code: 'credentials_invalid' },
+  })
+  t.equal((await issuer.call('POST', '/auth/register', { json: { email, password } })).status, 409, 'the name stays')
+})
+
+test('when the feed cannot be reached, the end of an account says so', async (t) => {
+  const issuer = await buildIssuer(t, {
+    publisher: {
+      publish: async () => {
+        throw new Error('no broker')
+      },
+    },
+  })
+  const { token } = await loggedIn(issuer)
+  t.match(await issuer.call('DELETE', '/users/me', { token }), { status: 202, body: { propagated: false } })
+  t.equal((await issuer.parts.ledger.unpublished('test', 10)).length, 1, 'it waits in the ledger')
+})
+
+test('users by id: oneself, or with the permission', async (t) => {
+  const issuer = await buildIssuer(t)
+  const [user, other] = [await loggedIn(issuer), await loggedIn(issuer)]
+  const [viewer, admin] = [await loggedIn(issuer, 'viewer'), await loggedIn(issuer, 'admin')]
+  const nobody = crypto.randomUUID()
+  const username = 'Renamed'
+  const rows: [who: { token: string }, method: string, path: string, json: object | undefined, status: number][] = [
+    [user, 'GET', user.id, undefined, 200],
+    [user, 'GET', other.id, undefined, 403],
+    [user, 'GET', nobody, undefined, 403],
+    [viewer, 'GET', user.id, undefined, 200],
+    [viewer, 'GET', nobody, undefined, 404],
+    [user, 'PUT', user.id, { username }, 200],
+    [user, 'PUT', other.id, { username: 'x' }, 403],
+    [viewer, 'PUT', user.id, { username: 'x' }, 403],
+    [admin, 'PUT', user.id, { username: 'Renamed.again' }, 200],
+    [admin, 'PUT', nobody, { username: 'x' }, 404],
+    [user, 'PUT', `${user.id}/verify`, undefined, 403],
+    [viewer, 'PUT', `${user.id}/verify`, undefined, 403],
+    [admin, 'PUT', `${user.id}/verify`, undefined, 200],
+    [admin, 'PUT', `${nobody}/verify`, {}, 404],
+    [user, 'DELETE', other.id, undefined, 403],
+    [viewer, 'DELETE', other.id, undefined, 403],
+    [admin, 'DELETE', nobody, undefined, 404],
+    [admin, 'DELETE', other.id, undefined, 200],
+    [user, 'DELETE', user.id, undefined, 200],
+  ]
+  for (const [{ token }, method, path, json, status] of rows) {
+    const answer = await issuer.call(method, `/users/${path}`, { token, json })
+    t.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.body)}`)
+  }
+  t.match(
+    await issuer.parts.users.byId(user.id),
+    { username: 'Renamed.again', isVerified: true, isActive: false },
+    'oneself: deactivated',
+  )
+  t.equal(await issuer.parts.users.byId(other.id), undefined, 'by an administrator: gone')
+  for (const method of ['GET', 'PUT', 'DELETE']) {
+    const json = method === 'PUT' ? { username: 'x' } : undefined
+    t.equal((await issuer.call(method, `/users/${viewer.id}`, { json })).status, 401, `${method} without a token`)
+  }
 })

@@ -33,37 +33,73 @@ test('who has the keys already gets no body', async (t) => {
   }
 })
 
-test('the metadata name what there is', async (t) => {
+test('the metadata name what there is, and nothing else', async (t) => {
   const issuer = await buildIssuer(t)
+  const documents = []
   for (const name of ['oauth-authorization-server', 'openid-configuration']) {
     const { status, body } = await issuer.call('GET', `/.well-known/${name}`, { headers: { host: 'evil.example' } })
     t.equal(status, 200)
-    t.match(body, { issuer: ISSUER, jwks_uri: `${ISSUER}/.well-known/jwks.json` })
     for (const [key, value] of Object.entries(body)) {
       if (!/_(endpoint|uri)$/.test(key)) continue
-      const path = String(value).replace(ISSUER, '')
-      t.equal((await issuer.call('GET', path)).status, 200, `${key} is there`)
+      t.ok(String(value).startsWith(`${ISSUER}/`), `${key} is here`)
+      const path = String(value).slice(ISSUER.length)
+      const method = key.endsWith('endpoint') ? 'POST' : 'GET'
+      t.notOk([404, 405].includes((await issuer.call(method, path)).status), `${key} is there`)
     }
+    documents.push(body)
   }
+  const [oauth, openId] = documents
+  t.same(oauth, {
+    issuer: ISSUER,
+    token_endpoint: `${ISSUER}/auth/token`,
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
+    grant_types_supported: ['password', 'refresh_token', 'client_credentials'],
+    response_types_supported: [],
+    introspection_endpoint: `${ISSUER}/oauth/introspect`,
+    introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'Bearer'],
+    revocation_endpoint: `${ISSUER}/oauth/revoke`,
+    revocation_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'none'],
+    jwks_uri: `${ISSUER}/.well-known/jwks.json`,
+    service_documentation: `${ISSUER}/docs`,
+  })
+  t.same(openId, { ...oauth, subject_types_supported: ['public'], id_token_signing_alg_values_supported: [] })
 })
 
 test('the OpenAPI document has every public route, and the page beside it works under its own policy', async (t) => {
   const issuer = await buildIssuer(t)
   const { body } = await issuer.call('GET', '/openapi.json')
   t.match(body.openapi, /^3\.1/)
-  t.same(Object.keys(body.paths).sort(), [
+  const paths = Object.keys(body.paths)
+  for (const path of [
     '/.well-known/jwks.json',
     '/.well-known/oauth-authorization-server',
     '/.well-known/openid-configuration',
+    '/admin/clients',
+    '/admin/clients/{clientId}',
+    '/admin/clients/{clientId}/secret',
     '/auth/login',
     '/auth/logout',
     '/auth/refresh',
     '/auth/register',
     '/auth/sessions',
     '/auth/sessions/{sid}',
+    '/auth/token',
+    '/oauth/introspect',
+    '/oauth/revoke',
     '/public_key',
     '/users/me',
-  ])
+  ]) {
+    t.ok(paths.includes(path), path)
+  }
+  t.notOk(paths.includes('/auth/access-token'), 'aliases are not listed')
+  const schemes = Object.keys(body.components.securitySchemes)
+  for (const [path, methods] of Object.entries<Record<string, { security?: object[] }>>(body.paths)) {
+    for (const { security = [] } of Object.values(methods)) {
+      for (const name of security.flatMap(Object.keys)) t.ok(schemes.includes(name), `${path}: ${name} is defined`)
+    }
+  }
+  t.match(body.components.securitySchemes.oauth2.flows.password, { tokenUrl: `${ISSUER}/auth/token`, scopes: {} })
+  t.match(body.paths['/auth/token'].post.requestBody.content, { 'application/x-www-form-urlencoded': {} })
   const page = await issuer.call('GET', '/docs')
   t.match(page.headers['content-security-policy'], /script-src|default-src 'self'/)
   const scripts = [...String(page.body).matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)

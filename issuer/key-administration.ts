@@ -1,0 +1,47 @@
+import { systemClock } from '../shared/clock.ts'
+import { createLog } from '../shared/log.ts'
+import { createMetrics } from '../shared/metrics.ts'
+import { createAudit } from './adapters/audit.ts'
+import { readOrCreateMasterKey } from './adapters/master-key-file.ts'
+import type { Administration } from './administration.ts'
+import { createRevokeKey, keyLedgerEntry, type RevokeKey } from './domain/revoke-key.ts'
+import type { RotateKeys } from './domain/rotate-keys.ts'
+import { publicKeyState } from './domain/signing-key.ts'
+import { keyRules, openKeys } from './keys.ts'
+import { readIssuerSettings } from './settings.ts'
+
+/** What the command line does with signing keys. Running issuers notice within seconds. */
+export interface KeyAdministration {
+  list(): Promise<ReturnType<typeof publicKeyState>[]>
+  rotate: RotateKeys['rotate']
+  /** The ledger has it then; a running issuer publishes it. */
+  revoke: RevokeKey
+}
+
+/** Opens what is needed only when it is: a list needs no master key and makes no first key. */
+export function administerKeys(env: NodeJS.ProcessEnv, { stores }: Pick<Administration, 'stores'>): KeyAdministration {
+  const settings = readIssuerSettings({ LOG_LEVEL: 'warn', ...env })
+  const rules = keyRules(settings)
+  const log = createLog('command', settings.LOG_LEVEL, process.stderr)
+  const audit = createAudit(log, createMetrics())
+  const { signingKeys, ledger } = stores
+  const clock = systemClock
+
+  const open = async () => {
+    const masterKeys = settings.MASTER_KEY ?? [readOrCreateMasterKey(settings.DATA_DIR)]
+    // A key of one's own is the business of the issuers that are started with it.
+    return openKeys({ signingKeys, masterKeys, clock, audit, log }, rules, undefined)
+  }
+
+  return {
+    list: async () => (await signingKeys.all()).map((key) => publicKeyState(key, clock.now(), rules.lifetimeS)),
+    rotate: async (options) => (await open()).rotateKeys.rotate(options),
+    async revoke(kid, by) {
+      const announce: Parameters<typeof createRevokeKey>[0]['announce'] = async (revocation) => {
+        await ledger.record([keyLedgerEntry(revocation)])
+        return false
+      }
+      return createRevokeKey({ ...(await open()), signingKeys, announce, clock, audit }, rules)(kid, by)
+    },
+  }
+}

@@ -1,0 +1,63 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** Requests of one connection that may be under way behind the one that is being answered. */
+const MAX_BEHIND = 50
+
+/** Node keeps the answer that has the socket here. */
+interface HttpSocket extends Socket {
+  _httpMessage?: ServerResponse | null
+}
+
+/** What is done about clients that do not wait for one answer before they send the next request. */
+export interface Pipelining {
+  /**
+   * Node reads on while answers are due, so that one connection could open any number to the upstream.
+   * @returns whether this request is one too many; then its connection has been ended
+   */
+  isTooMuch(request: IncomingMessage, response: ServerResponse): boolean
+  /**
+   * For a request after which the connection is no longer HTTP: calls `proceed` when the answers before it are out. The
+   * connection is ended if one of them is still being made, for nobody would see any more when its client goes.
+   * @returns whether it has been ended at once
+   */
+  afterAnswers(request: IncomingMessage, proceed: () => void): boolean
+}
+
+export function createPipelining(): Pipelining {
+  const behind = new WeakMap<Socket, Set<ServerResponse>>()
+
+  const afterAnswers = (socket: HttpSocket, proceed: () => void) => {
+    const earlier = socket._httpMessage
+    if (!earlier) {
+      proceed()
+      return false
+    }
+    if (earlier.writableEnded) {
+      earlier.once('close', () => {
+        if (!socket.destroyed) afterAnswers(socket, proceed)
+      })
+      return false
+    }
+    socket.destroy()
+    // Node has let go of the socket and would tell only the answer that has it.
+    for (const response of behind.get(socket) ?? []) response.emit('close')
+    return true
+  }
+
+  return {
+    isTooMuch({ socket }, response) {
+      // Only an answer that has to wait for others has no socket yet.
+      if (response.socket !== null) return false
+      const waiting = behind.get(socket) ?? new Set()
+      if (waiting.size >= MAX_BEHIND) {
+        socket.destroy()
+        return true
+      }
+      behind.set(socket, waiting.add(response))
+      response.once('close', () => waiting.delete(response))
+      return false
+    },
+    afterAnswers: ({ socket }, proceed) => afterAnswers(socket, proceed),
+  }
+}

@@ -1,0 +1,130 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { hash as bcrypt } from '@node-rs/bcrypt'
+import { type Test, test } from 'tap'
+import { createProgressBar } from '../../bin/progress-bar.ts'
+import { startIssuer } from '../../issuer/main.ts'
+import { createLog } from '../../shared/log.ts'
+import { call, PASSWORD } from '../helpers/client.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { startNode } from '../helpers/process.ts'
+import { temporaryFolder } from '../helpers/stores.ts'
+
+const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))
+const HASHING = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
+
+const sallyport = (t: Test, folder: string, ...args: string[]) =>
+  startNode(t, PROGRAM, { args, env: { DATA_DIR: join(folder, 'data'), ...HASHING } })
+
+async function run(t: Test, folder: string, ...args: string[]) {
+  const child = sallyport(t, folder, ...args)
+  const { code } = await child.waitForExit(60_000)
+  return { code, stdout: child.stdout(), stderr: child.stderr() }
+}
+
+test('imported users log in with their old password, and have a new hash from then on', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'users.csv')
+  const django = 'pbkdf2_sha256$1000$seasalt$mQnueSakb748zqBAC1tmWVZsZbi2zPGZarEzTGdfmso='
+  const lines = [
+    'email,password_hash',
+    `bcrypt@example.com,${await bcrypt(PASSWORD, 4)}`,
+    `django@example.com,${django}`,
+    'nobody,x',
+  ]
+  writeFileSync(file, lines.join('\n'))
+  const { code, stdout, stderr } = await run(t, folder, 'users', 'import', file)
+  t.equal(code, 2, 'lines were refused')
+  t.match(JSON.parse(stdout), { lines: 4, imported: 2, present: 0, refused: 1, complete: true })
+  t.match(stderr, /^100% 4 lines, 2 imported, 1 refused/m)
+  t.notMatch(stderr, /@example|\$2b/)
+
+  const log = createLog('issuer', 'silent')
+  const issuer = await startIssuer({ ISSUER_PORT: '0', DATA_DIR: join(folder, 'data'), ...HASHING }, { log })
+  const login = (email: string, password: string) =>
+    call(`${issuer.url}/auth/login`, { json: { email, password, transport: 'body' } })
+  t.equal((await login('bcrypt@example.com', 'wrong')).status, 401)
+  t.equal((await login('bcrypt@example.com', PASSWORD)).status, 200)
+  t.equal((await login('django@example.com', 'correct horse')).status, 200)
+  await issuer.close()
+
+  const out = join(folder, 'out.jsonl')
+  t.equal((await run(t, folder, 'users', 'export', out, '--with-password-hashes')).code, 0)
+  const exported = readFileSync(out, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.equal(exported.length, 2)
+  for (const { password_hash } of exported) t.match(password_hash, /^\$argon2id\$v=19\$m=7168,t=5,p=1\$/)
+  t.equal(statSync(out).mode & 0o777, 0o600)
+
+  t.match(await run(t, folder, 'users', 'export', out), { code: 1, stderr: /is there already; --force/ })
+  t.equal((await run(t, folder, 'users', 'export', out, '--force')).code, 0)
+  t.notMatch(readFileSync(out, 'utf8'), 'password_hash')
+})
+
+test('killed in the middle, it goes on where it was', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'users.jsonl')
+  const count = 30_000
+  const hash = await bcrypt(PASSWORD, 4)
+  const line = (n: number) => JSON.stringify({ email: `user${n}@example.com`, password_hash: hash })
+  writeFileSync(file, Array.from({ length: count }, (_, n) => line(n)).join('\n'))
+  const state = `${file}.import-state.json`
+  for (const signal of ['SIGKILL', 'SIGINT'] as const) {
+    const child = sallyport(t, folder, 'users', 'import', file)
+    const before = existsSync(state) ? statSync(state).mtimeMs : 0
+    await eventually(() => existsSync(state) && statSync(state).mtimeMs > before, { within: 30_000, every: 2 })
+    await child.kill(signal)
+    const { code } = await child.exited
+    t.equal(code, signal === 'SIGKILL' ? null : 130)
+    if (signal === 'SIGINT') t.match(JSON.parse(child.stdout()), { complete: false, resumed: true })
+  }
+  const { code, stdout } = await run(t, folder, 'users', 'import', file)
+  t.equal(code, 0)
+  const result = JSON.parse(stdout)
+  t.match(result, { lines: count, refused: 0, complete: true, resumed: true })
+  t.equal(result.imported + result.present, count)
+  t.ok(result.present <= 500, 'at most what one batch had not noted')
+})
+
+test('what is wrong with the command is said', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'users.txt')
+  writeFileSync(file, '')
+  t.match(await run(t, folder, 'users', 'import', file), { code: 1, stderr: /--format: has to be csv or jsonl/ })
+  t.match(await run(t, folder, 'users', 'import', file, '--format', 'jsonl'), { code: 0 })
+  t.match(await run(t, folder, 'users', 'import', file, '--max-refused', 'x'), { code: 1, stderr: /--max-refused/ })
+})
+
+test('progress: one line that changes on a terminal, a line now and then elsewhere', async (t) => {
+  const written: string[] = []
+  const out = (isTTY: boolean) =>
+    ({ isTTY, columns: 80, write: (text: string) => written.push(text) }) as unknown as NodeJS.WriteStream
+  let now = 0
+  const bar = createProgressBar(out(true), () => now)
+  bar.update(0, '0 lines')
+  bar.update(0.2, 'too soon')
+  now = 200
+  bar.update(0.5, '5 lines')
+  bar.update(1, '10 lines')
+  bar.end()
+  t.same(written, [
+    `\r[${'.'.repeat(30)}]  0% 0 lines\x1b[K`,
+    `\r[${'#'.repeat(15)}${'.'.repeat(15)}] 50% 5 lines\x1b[K`,
+    `\r[${'#'.repeat(30)}]100% 10 lines\x1b[K`,
+    '\n',
+  ])
+  written.length = 0
+  now = 0
+  const lines = createProgressBar(out(false), () => now)
+  lines.update(0.1, 'a')
+  now = 4999
+  lines.update(0.2, 'b')
+  now = 5000
+  lines.update(0.3, 'c')
+  lines.update(1, 'd')
+  lines.end()
+  t.same(written, ['10% a\n', '30% c\n', '100% d\n'])
+})

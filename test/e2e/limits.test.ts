@@ -1,0 +1,64 @@
+import { test } from 'tap'
+import { call, login, PASSWORD, register } from '../helpers/client.ts'
+import { startDeployment } from '../helpers/deployment.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { missingProduction, productionServers } from '../helpers/production.ts'
+import { startRedis } from '../servers/redis.ts'
+
+const TRUST = { TRUST_PROXY: '127.0.0.1' }
+const from = (address: string) => ({ 'x-forwarded-for': address })
+
+test('two issuers count together, in Redis', { skip: missingProduction, timeout: 120_000 }, async (t) => {
+  const shared = { ...(await productionServers()), upstream: 'http://127.0.0.1:1', issuers: 2, sidecars: 0 }
+
+  await t.test('requests', async (t) => {
+    const { issuers } = await startDeployment(t, { ...shared, env: { ...TRUST, RATE_LIMITS: 'login=6/1m' } })
+    const attempt = async (i: number, address: string) =>
+      call(`${issuers[i % 2]!.url}/auth/login`, {
+        json: { email: 'nobody@example.com', password: PASSWORD },
+        headers: from(address),
+      })
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => attempt(i, '192.0.2.1')))
+    t.equal(answers.filter(({ status }) => status === 401).length, 6)
+    t.equal(answers.filter(({ status }) => status === 429).length, 14)
+    t.match(answers.find(({ status }) => status === 429)?.headers, {
+      'ratelimit-policy': '"login";q=6;w=60',
+      ratelimit: /^"login";r=0;t=\d+$/,
+      'retry-after': /^\d+$/,
+    })
+    t.equal((await attempt(0, '192.0.2.2')).status, 401)
+  })
+
+  await t.test('wrong passwords', async (t) => {
+    const { issuers } = await startDeployment(t, { ...shared, env: { ...TRUST, LOGIN_THROTTLE: 'on' } })
+    const credentials = await register(issuers[0]!.url)
+    const attempt = async (i: number, address: string, password: string) =>
+      call(`${issuers[i % 2]!.url}/auth/login`, { json: { ...credentials, password }, headers: from(address) })
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => attempt(i, '192.0.2.1', 'wrong')))
+    t.equal(answers.filter(({ status }) => status === 401).length, 5)
+    t.equal(answers.filter(({ status }) => status === 429).length, 15)
+    t.equal((await attempt(0, '203.0.113.1', PASSWORD)).status, 200, 'the owner, elsewhere')
+    await eventually(async () => (await attempt(1, '192.0.2.1', PASSWORD)).status === 200, { within: 3000 })
+    for (let i = 0; i < 5; i++) t.equal((await attempt(i, '192.0.2.1', 'wrong')).status, 401, 'forgotten by both')
+  })
+
+  await t.test('while Redis is away nobody is locked out by it, and guessing is still slowed down', async (t) => {
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const env = { ...TRUST, RATE_LIMITS: 'read=50/1m', LOGIN_THROTTLE: 'on' }
+    const { issuers } = await startDeployment(t, { ...shared, redis: redis.url, issuers: 1, env })
+    const { url } = issuers[0]!
+    const credentials = await register(url)
+    const { access_token: token } = await login(url, credentials)
+    await redis.kill()
+    const me = await call(`${url}/users/me`, { token })
+    t.match(me, { status: 200, headers: { ratelimit: /^"read";r=49;/ } }, 'a profile needs no Redis')
+    const guess = async () =>
+      (await call(`${url}/auth/login`, { json: { ...credentials, password: 'wrong' }, headers: from('192.0.2.1') }))
+        .status
+    const statuses: number[] = []
+    for (let i = 0; i < 6; i++) statuses.push(await guess())
+    t.same(statuses, [401, 401, 401, 401, 401, 429])
+    t.match((await call(`${url}/metrics`)).body.text, /shared_counts_failures_total [1-9]/)
+  })
+})
