@@ -87,7 +87,7 @@ async function startAll(bench: Bench) {
   const shared = { ISSUER_URL: 'http://issuer.example', FEED_TOKEN: randomBytes(32).toString('hex') }
   const [upstream, issuer] = await Promise.all([
     bench.program('upstream'),
-    bench.role('issuer', { ...shared, ISSUER_PORT: '0', DATA_DIR: folder }),
+    bench.role('issuer', { ...shared, ISSUER_PORT: '0', DATA_DIR: folder, RATE_LIMITS: 'off', LOGIN_THROTTLE: 'off' }),
   ])
   await untilReady(issuer)
   say(`getting ${TOKENS} access tokens from the issuer`)

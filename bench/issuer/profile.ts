@@ -35,10 +35,10 @@ const PARTS: [name: string, pattern: RegExp][] = [
   ['issuer', /\/issuer\/|\/shared\//],
   ['HTTP server of Node', /node:(_http|internal\/http|http)/],
 ]
-const NATIVE: Record<string, string> = {
-  '(garbage collector)': 'garbage collection',
-  '(program)': 'native, not in JavaScript',
-}
+const NATIVE = new Map([
+  ['(garbage collector)', 'garbage collection'],
+  ['(program)', 'native, not in JavaScript'],
+])
 
 /**
  * Sums a profile up by parts of the program.
@@ -49,7 +49,7 @@ export function summarize(file: string): { part: string; share: number }[] {
   const byId = new Map(nodes.map((node) => [node.id, node]))
   const parentOf = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)))
   const partOf = (id: number): string => {
-    const native = NATIVE[byId.get(id)!.callFrame.functionName]
+    const native = NATIVE.get(byId.get(id)!.callFrame.functionName)
     if (native) return native
     for (let at: number | undefined = id; at !== undefined; at = parentOf.get(at)) {
       const { url } = byId.get(at)!.callFrame

@@ -24,7 +24,7 @@ export interface Run {
 
 let runs = 0
 
-/** One workload on issuers that are running. @param turns of the workload, after a quarter of them to warm up */
+/** One workload on issuers that are running. @param turns of the workload, after as many to warm up */
 export async function run(
   bench: Bench,
   production: Production,
@@ -37,7 +37,8 @@ export async function run(
     prefix: `run${runs++}`,
     urls: issuers.map(({ url }) => url),
     lanes: IN_FLIGHT,
-    warmUp: Math.ceil(turns / 4),
+    // Half of what a request costs at first is its compilation.
+    warmUp: turns,
     count: turns,
     issuerPids: issuers.map(({ pid }) => pid),
     otherPids: production.pids,
