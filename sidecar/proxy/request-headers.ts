@@ -24,21 +24,23 @@ export interface RequestHeaderRules {
 }
 
 /** The request's fields for the upstream: names and values in turn; or what is wrong with those that came. */
-export type RequestHeaders = { ok: true; headers: string[] } | { ok: false; reason: 'host_repeated' | 'host_malformed' }
+export type RequestHeaders =
+  | { ok: true; headers: string[] }
+  | { ok: false; reason: 'host_repeated' | 'host_malformed' | 'transfer_coding' }
 
 /**
  * What is done with a field: `keep` it; `drop` it; `exact`: keep it under its own spelling, drop its aliases, which
- * another server could read as the field itself; `host`, `connection`, `te`, `credential`; `forwarding`: only a trusted
- * proxy's word counts.
+ * another server could read as the field itself; `host`, `connection`, `te`, `credential`; `coding`: chunked, or the
+ * request is refused; `forwarding`: only a trusted proxy's word counts.
  */
-type Treatment = 'keep' | 'drop' | 'exact' | 'host' | 'connection' | 'te' | 'credential' | 'forwarding'
+type Treatment = 'keep' | 'drop' | 'exact' | 'host' | 'connection' | 'te' | 'coding' | 'credential' | 'forwarding'
 
 const TREATMENTS: Record<string, Treatment> = {
   // of this connection only (RFC 9110 section 7.6.1); trailers are not forwarded
   connection: 'connection',
   'keep-alive': 'drop',
   'proxy-connection': 'drop',
-  'transfer-encoding': 'drop',
+  'transfer-encoding': 'coding',
   upgrade: 'drop',
   'http2-settings': 'drop',
   trailer: 'drop',
@@ -105,6 +107,9 @@ export function createRequestHeaders({ identityHeaders: names, forwardToken, isT
         host = value
       } else if (treatment === 'exact') {
         headers.push(name, value)
+      } else if (treatment === 'coding') {
+        // Node reads `gzip, chunked` as chunked: without its coding the body would be another (RFC 9112 section 6.1).
+        if (value.toLowerCase() !== 'chunked') return { ok: false, reason: 'transfer_coding' }
       } else if (treatment === 'credential') {
         if (forwardToken) headers.push(name, value)
       } else if (treatment === 'te') {
@@ -157,22 +162,31 @@ function optionsOf(
     : connectionOptions(options)
 }
 
-/** Finds how a field is treated; names recur, so what was found is remembered, as far as that is bounded. */
-function createTreatments(names: IdentityHeaderNames): (name: string) => Treatment {
-  // The defaults too: a service may read them whatever this deployment calls them.
-  const identityNames = new Set(
+/** Every name by which a service may read an identity: the defaults too, whatever this deployment calls them. */
+export function identityNames(names: IdentityHeaderNames): ReadonlySet<string> {
+  return new Set(
     [
       ...Object.values(names),
       ...Object.values(DEFAULT_IDENTITY_HEADERS),
       ...Object.values(IDENTITY_HEADERS).map(({ name }) => name),
     ].map(canonicalHeaderName),
   )
+}
+
+/** Whether another server could read this as a field that means something to the sidecar, which it is not. */
+export function isAlias(name: string): boolean {
+  const canonical = canonicalHeaderName(name)
+  return Object.hasOwn(TREATMENTS, canonical) && name.toLowerCase() !== canonical
+}
+
+/** Finds how a field is treated; names recur, so what was found is remembered, as far as that is bounded. */
+function createTreatments(names: IdentityHeaderNames): (name: string) => Treatment {
+  const identity = identityNames(names)
   const known = new Map<string, Treatment>()
   const find = (name: string): Treatment => {
     const canonical = canonicalHeaderName(name)
-    if (identityNames.has(canonical)) return 'drop'
-    const treatment = Object.hasOwn(TREATMENTS, canonical) ? TREATMENTS[canonical]! : 'keep'
-    return treatment === 'keep' || name.toLowerCase() === canonical ? treatment : 'drop'
+    if (identity.has(canonical) || isAlias(name)) return 'drop'
+    return Object.hasOwn(TREATMENTS, canonical) ? TREATMENTS[canonical]! : 'keep'
   }
   return (name) => {
     let treatment = known.get(name)

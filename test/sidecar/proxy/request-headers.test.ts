@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { test } from 'tap'
 import { DEFAULT_IDENTITY_HEADERS } from '../../../shared/identity-headers.ts'
 import { trustedPeers } from '../../../sidecar/proxy/peer.ts'
@@ -137,4 +138,52 @@ test('a flood of names is not remembered', async (t) => {
   for (let i = 0; i < 5000; i++) make([`X-${i}`, '1'], PEER, undefined)
   const result = make(['X_User_Id', 'evil', 'X-5001', '1'], PEER, undefined)
   t.ok(result.ok && !result.headers.includes('evil') && result.headers.includes('X-5001'), 'and the rules still hold')
+})
+
+test('identity headers (CVE-2025-64484, CVE-2026-88011): no mixture of case and separators passes, every other name does', async () => {
+  const names = [...Object.values(DEFAULT_IDENTITY_HEADERS), 'X-User-Claims', 'X-Uid']
+  // Every character that a field name may have and that is no letter or digit (RFC 9110 section 5.6.2).
+  const separator = fc.constantFrom(..."-_.!#$%&'*+^`|~")
+  const spelled = (name: string) =>
+    fc
+      .tuple(
+        ...[...name].map((character) =>
+          fc.tuple(separator, fc.boolean()).map(([mark, upper]) => {
+            if (character === '-') return mark
+            return upper ? character.toUpperCase() : character.toLowerCase()
+          }),
+        ),
+      )
+      .map((characters) => characters.join(''))
+  const alias = fc.constantFrom(...names).chain(spelled)
+  const other = fc.constantFrom('X-User', 'X-User-Ids', 'XUserId', 'X-UserId', 'X-User--Id', 'Y-User-Id', 'X-Users-Id')
+  const make = createRequestHeaders({
+    identityHeaders: { userId: 'X-Uid', sessionId: 'X-Session-Id' },
+    forwardToken: false,
+    isTrusted: () => true,
+  })
+  fc.assert(
+    fc.property(
+      fc.array(alias, { maxLength: 6 }),
+      fc.array(other, { maxLength: 3 }),
+      fc.boolean(),
+      (bad, good, known) => {
+        const sent = [...bad.flatMap((name) => [name, 'evil']), ...good.flatMap((name) => [name, 'good'])]
+        const result = make(['Host', 'a', ...sent], PEER, known ? identity : undefined)
+        if (!result.ok || result.headers.includes('evil')) return false
+        if (result.headers.filter((value) => value === 'good').length !== good.length) return false
+        return valuesOf(result.headers, 'x-uid').join() === (known ? 'ada' : '')
+      },
+    ),
+    { numRuns: 2000 },
+  )
+})
+
+test('a transfer coding other than chunked is refused, for it would be lost', async (t) => {
+  const make = createRequestHeaders({ identityHeaders: {}, forwardToken: false, isTrusted: () => false })
+  for (const coding of ['gzip, chunked', 'identity, chunked', ', chunked', 'identity']) {
+    const result = make(['Host', 'a', 'Transfer-Encoding', coding, 'Transfer-Encoding', 'chunked'], PEER, undefined)
+    t.same(result, { ok: false, reason: 'transfer_coding' }, coding)
+  }
+  t.ok(make(['Host', 'a', 'Transfer-Encoding', 'Chunked'], PEER, undefined).ok)
 })

@@ -1,0 +1,54 @@
+import { type Test, test } from 'tap'
+import { startProxy } from '../helpers/sidecar-proxy.ts'
+import { CLASSES } from './classes.ts'
+import type { Deployment } from './deployment.ts'
+import { startRecorder } from './recorder.ts'
+import { runRows } from './run-rows.ts'
+
+const ROUTES = [{ name: 'open', path: '/open/**', access: 'public' as const }]
+
+/** A real sidecar before a service that keeps the very bytes, as a deployment that can be attacked. */
+async function startDeployment(t: Test, path: string): Promise<Deployment> {
+  const recorder = await startRecorder(t)
+  const proxy = await startProxy(t, recorder.url, {
+    routes: ROUTES,
+    timeouts: { headersMs: 1000, requestMs: 2000, checkMs: 100 },
+  })
+  const guarded = path !== '/open'
+  const claims = { sub: 'the-user', sid: 'the-session' }
+  return {
+    endpoint: { host: '127.0.0.1', port: proxy.port },
+    host: 'service.example',
+    path,
+    ...(guarded && { token: proxy.token(claims), claims }),
+    guarded,
+    admits: true,
+    echoes: true,
+    servedStatus: 200,
+    keys: [{ ...proxy.key.key.export({ format: 'jwk' }), kid: proxy.key.kid }],
+    patienceMs: 10_000,
+    slowMs: 30_000,
+    revocationMs: 10_000,
+    recorder,
+  }
+}
+
+// What has to be there for these is not there here: see the tests that are named beside their class.
+const ELSEWHERE = /^(needs EMAIL|needs --websocket|it lives )/
+
+for (const path of ['/closed', '/open']) {
+  for (const attackClass of CLASSES) {
+    test(`${path}: ${attackClass.title} (${attackClass.known.join(', ')})`, async (t) => {
+      const deployment = await startDeployment(t, path)
+      await runRows([attackClass], {
+        deployment: async () => deployment,
+        deadlineMs: Number.POSITIVE_INFINITY,
+        onResult({ row, verdict, observed }) {
+          const needsGuard = path === '/open' && /^needs a (path|token)/.test(observed)
+          if (verdict === 'not applicable') t.ok(needsGuard || ELSEWHERE.test(observed), `${row.sent}: ${observed}`)
+          else t.equal(verdict, 'held', `${row.sent}: ${observed}`)
+        },
+      })
+    })
+  }
+}
