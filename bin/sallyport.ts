@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
+import type { CheckOptions } from './check.ts'
 import { describeFailure } from './failure.ts'
 import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
@@ -51,6 +52,22 @@ program
   .argument('[url]', 'address of /readyz; by default the admin port of a sidecar or the port of an issuer')
   .description('asks a running instance whether it is ready; exit code 0 when it is (for HEALTHCHECK)')
   .action(run(async (url?: string) => (await import('./health.ts')).checkHealth(process.env, url)))
+
+program
+  .command('check')
+  .argument('[file]', 'routes file; by default ROUTES_FILE')
+  .option('--explain <method url...>', 'says how this request would be decided, step by step')
+  .option('--token <token>', 'its token; - reads it from standard input, SALLYPORT_TOKEN is the other way')
+  .option('--issuer <url>', 'the issuer whose keys and `iss` count; by default ISSUER_URL')
+  .option('--jwks <file>', 'its key set, instead of asking it')
+  .option('--json', 'prints JSON, for programs')
+  .option('--schema', 'prints the JSON Schema of routes files')
+  .description('checks a routes file; exit code 1 for problems; with --explain 0 let in, 2 refused, 3 undecided')
+  .action(
+    run(async (file: string | undefined, options: CheckOptions) =>
+      (await import('./check.ts')).check(process.env, file, options),
+    ),
+  )
 
 program
   .command('migrate')

@@ -1,3 +1,5 @@
+import type { Upstream } from './upstream.ts'
+
 /** What a route asks of the client: nothing, a valid token, or a valid token if there is one. */
 export type Access = 'public' | 'required' | 'optional'
 
@@ -24,6 +26,8 @@ export interface Route {
   /** Whether the e-mail address has to be verified. */
   verifiedEmail: boolean
   staleness: StalenessPolicy
+  /** The service that gets the request; `undefined`: the one that is behind the sidecar by default. */
+  upstream: Upstream | undefined
   /** How long the upstream may take to begin its answer: milliseconds. */
   timeoutMs: number
   /** The largest request body: bytes. */
@@ -41,6 +45,7 @@ export const DEFAULT_ROUTE: Route = {
   claims: [],
   verifiedEmail: false,
   staleness: 'closed',
+  upstream: undefined,
   timeoutMs: 30_000,
   bodyLimit: 16 * 1024 * 1024,
 }

@@ -1,5 +1,6 @@
 import { DEFAULT_ROUTE, type Route } from './route.ts'
 import { covers, literalPrefix, parsePattern, patternExpression, type RoutePattern } from './route-pattern.ts'
+import { METHODS } from './target.ts'
 
 /** The rules in their order, ready to be asked. */
 export interface RouteTable {
@@ -10,6 +11,17 @@ export interface RouteTable {
    * @param path the decoded path of `readTarget`
    */
   match(method: string, path: string): Route
+  /**
+   * The rules that {@link match} passes over before it decides, in their order, and which half of each does not match.
+   */
+  passedOver(method: string, path: string): PassedOver[]
+}
+
+/** A rule that does not match a request: at least one of the two is false. */
+export interface PassedOver {
+  route: Route
+  methodMatches: boolean
+  pathMatches: boolean
 }
 
 interface Rule {
@@ -18,38 +30,62 @@ interface Rule {
   pattern: RoutePattern
 }
 
+interface ReadyRule extends Rule {
+  prefix: string
+  expression: RegExp
+}
+
 /** @throws Error when a route's pattern is malformed; those of `parseRoutes` are not */
 export function createRouteTable(routes: readonly Route[]): RouteTable {
-  const rules = routes.map(compile).map(({ route, methods, pattern }) => ({
-    route,
-    methods,
-    prefix: literalPrefix(pattern),
-    expression: patternExpression(pattern),
+  const rules: ReadyRule[] = routes.map(compile).map((rule) => ({
+    ...rule,
+    prefix: literalPrefix(rule.pattern),
+    expression: patternExpression(rule.pattern),
   }))
   return {
     routes,
     match(method, path) {
-      for (const { route, methods, prefix, expression } of rules) {
-        if (!path.startsWith(prefix) || (methods.size > 0 && !methods.has(method))) continue
-        if (expression.test(path)) return route
-      }
+      for (const rule of rules) if (matchesMethod(rule, method) && matchesPath(rule, path)) return rule.route
       return DEFAULT_ROUTE
+    },
+    passedOver(method, path) {
+      const looked = rules.map((rule) => ({
+        route: rule.route,
+        methodMatches: matchesMethod(rule, method),
+        pathMatches: matchesPath(rule, path),
+      }))
+      const deciding = looked.findIndex(({ methodMatches, pathMatches }) => methodMatches && pathMatches)
+      return deciding === -1 ? looked : looked.slice(0, deciding)
     },
   }
 }
 
+function matchesMethod({ methods }: ReadyRule, method: string): boolean {
+  return methods.size === 0 || methods.has(method)
+}
+
+function matchesPath({ prefix, expression }: ReadyRule, path: string): boolean {
+  return path.startsWith(prefix) && expression.test(path)
+}
+
 /**
- * Rules that can never decide, because one rule before them matches all that they match: a mistake, and where the
- * earlier one is laxer, a hole.
- * @returns pairs of indices: the shadowed rule, and the first that shadows it
+ * Rules that can never decide, because the rules before them match all that they match: a mistake, and where an earlier
+ * one is laxer, a hole. Found are those whose path one earlier pattern covers, for each method; not those whose paths
+ * several patterns cover only together.
+ * @returns indices: the shadowed rule, and those that shadow it
  * @throws Error as {@link createRouteTable}
  */
-export function shadowedRoutes(routes: readonly Route[]): [shadowed: number, by: number][] {
+export function shadowedRoutes(routes: readonly Route[]): [shadowed: number, by: number[]][] {
   const rules = routes.map(compile)
-  return rules.flatMap((later, index): [number, number][] => {
-    const by = rules.findIndex((earlier, i) => i < index && shadows(earlier, later))
-    return by === -1 ? [] : [[index, by]]
+  return rules.flatMap((later, index): [number, number[]][] => {
+    const covering = rules.flatMap((earlier, i) => (i < index && covers(earlier.pattern, later.pattern) ? [i] : []))
+    const deciding = methodsOf(later).map((method) => covering.find((i) => methodsOf(rules[i]!).includes(method)))
+    return deciding.every((i) => i !== undefined) ? [[index, [...new Set(deciding)].sort((a, b) => a - b)]] : []
   })
+}
+
+function methodsOf({ methods }: Rule): readonly string[] {
+  return methods.size === 0 ? METHODS : [...methods]
 }
 
 function compile(route: Route): Rule {
@@ -58,9 +94,4 @@ function compile(route: Route): Rule {
   // GET includes HEAD (RFC 9110 section 9.3.2); no method named means all.
   const methods = new Set(route.methods.includes('GET') ? [...route.methods, 'HEAD'] : route.methods)
   return { route, methods, pattern }
-}
-
-function shadows(earlier: Rule, later: Rule): boolean {
-  const allMethods = earlier.methods.size === 0 || (later.methods.size > 0 && later.methods.isSubsetOf(earlier.methods))
-  return allMethods && covers(earlier.pattern, later.pattern)
 }

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { DEFAULT_ROUTE } from '../../../sidecar/domain/route.ts'
-import { parseRoutes } from '../../../sidecar/domain/route-document.ts'
+import { parseRoutes, problemText } from '../../../sidecar/domain/route-document.ts'
 
 function problemsOf(document: unknown): string[] {
   const parsed = parseRoutes(document)
-  return parsed.ok ? [] : parsed.problems
+  return parsed.ok ? [] : parsed.problems.map(problemText)
 }
 
 test('reads a rule with everything, and one with nothing but its path', async (t) => {
@@ -21,6 +21,7 @@ test('reads a rule with everything, and one with nothing but its path', async (t
         claims: { tier: 'pro', level: 3, beta: true },
         verifiedEmail: true,
         staleness: 'open',
+        upstream: 'h2c://reports:50051/',
         timeout: '90s',
         bodyLimit: '1MiB',
       },
@@ -45,6 +46,12 @@ test('reads a rule with everything, and one with nothing but its path', async (t
         ],
         verifiedEmail: true,
         staleness: 'open',
+        upstream: {
+          address: 'h2c://reports:50051',
+          origin: 'http://reports:50051',
+          socketPath: undefined,
+          protocol: 'http2',
+        },
         timeoutMs: 90_000,
         bodyLimit: 1024 ** 2,
       },
@@ -53,6 +60,7 @@ test('reads a rule with everything, and one with nothing but its path', async (t
     ],
   })
   t.same(parseRoutes({ routes: [] }), { ok: true, routes: [] })
+  t.same(parseRoutes({ $schema: './routes.schema.json', routes: [] }), { ok: true, routes: [] })
 })
 
 const rule = (fields: object) => ({ routes: [{ path: '/a', ...fields }] })
@@ -74,7 +82,10 @@ const WRONG: [name: string, document: unknown, problem: RegExp][] = [
   ['no path', { routes: [{ access: 'public' }] }, /^routes\[0\]\.path: a path pattern/],
   ['a path that is no text', { routes: [{ path: 1 }] }, /^routes\[0\]\.path: a path pattern/],
   ['a bad pattern', { routes: [{ path: '/a' }, { path: '/x/**/b' }] }, /^routes\[1\]\.path: \*\* can only/],
-  ['an unknown field', rule({ role: ['admin'] }), /^routes\[0\]\.role: there is no such field; there are name, path/],
+  ['an unknown field', rule({ auth: true }), /^routes\[0\]\.auth: there is no such field; there are name, path/],
+  ['a misspelt field', rule({ body_limit: '1MiB' }), /^routes\[0\]\.body_limit: .*; did you mean bodyLimit\?$/],
+  ['a service with a path', rule({ upstream: 'http://a/base' }), /^routes\[0\]\.upstream: an address such as http:/],
+  ['a service that is no text', rule({ upstream: ['http://a'] }), /^routes\[0\]\.upstream: an address such as http:/],
   ['a field of every object', rule({ constructor: 1 }), /^routes\[0\]\.constructor: there is no such field/],
   [
     '__proto__',
@@ -101,8 +112,13 @@ const WRONG: [name: string, document: unknown, problem: RegExp][] = [
   ['a claim that is no number', rule({ claims: { a: Number.NaN } }), /^routes\[0\]\.claims: /],
   ['a flag that is a text', rule({ verifiedEmail: 'yes' }), /^routes\[0\]\.verifiedEmail: true or false/],
   ['an unknown staleness', rule({ staleness: 'ignore' }), /^routes\[0\]\.staleness: closed or open/],
-  ['a duration without unit', rule({ timeout: 30 }), /^routes\[0\]\.timeout: a duration/],
+  ['a duration without unit', rule({ timeout: 30 }), /^routes\[0\]\.timeout: a duration.* is expected, not 30$/],
   ['a duration of nothing', rule({ timeout: '0s' }), /^routes\[0\]\.timeout: a duration/],
+  [
+    'an upstream with a password, which is not repeated',
+    rule({ upstream: 'http://user:secret@host' }),
+    /^routes\[0\]\.upstream: an address .* is expected, not "http:\/\/…@host"$/,
+  ],
   ['a size without unit', rule({ bodyLimit: 1024 }), /^routes\[0\]\.bodyLimit: a size/],
   ['a size in another unit', rule({ bodyLimit: '1MB' }), /^routes\[0\]\.bodyLimit: a size/],
   [
@@ -133,6 +149,17 @@ const WRONG: [name: string, document: unknown, problem: RegExp][] = [
     /^routes\[2\]: never reached: routes\[0\]/,
   ],
   [
+    'a path whose methods others cover together',
+    {
+      routes: [
+        { path: '/a/**', methods: ['GET'] },
+        { path: '/a/b', methods: ['PUT'] },
+        { path: '/a/b', methods: ['PUT', 'GET'], name: 'c' },
+      ],
+    },
+    /^routes\[2\]: never reached: routes\[0\] \(\/a\/\*\*\) and routes\[1\] \(\/a\/b\) together match first$/,
+  ],
+  [
     'the same name twice',
     {
       routes: [
@@ -156,14 +183,14 @@ test('names what is wrong by its place', async (t) => {
 test('names all that is wrong at once', async (t) => {
   const document = {
     version: 1,
-    routes: [{ path: 'a', timeout: 'soon', rolez: [] }, 7, { access: 'public' }, { path: '/c' }, { path: '/c' }],
+    routes: [{ path: 'a', timeout: 'soon', zone: [] }, 7, { access: 'public' }, { path: '/c' }, { path: '/c' }],
   }
   t.same(
     problemsOf(document).map((problem) => problem.split(': ', 1)[0]),
     [
       'version',
       'routes[0].timeout',
-      'routes[0].rolez',
+      'routes[0].zone',
       'routes[0].path',
       'routes[1]',
       'routes[2].path',

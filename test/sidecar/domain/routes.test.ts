@@ -41,17 +41,20 @@ test('a malformed pattern is no table', async (t) => {
 
 test('rules that can never decide are found', async (t) => {
   const shadowed = (...routes: Route[]) => shadowedRoutes(routes)
-  t.same(shadowed(route('/a'), route('/b'), route('/a/')), [[2, 0]])
+  t.same(shadowed(route('/a'), route('/b'), route('/a/')), [[2, [0]]])
   t.same(shadowed(route('/**'), route('/a'), route('/b')), [
-    [1, 0],
-    [2, 0],
+    [1, [0]],
+    [2, [0]],
   ])
   t.same(shadowed(route('/a'), route('/**')), [])
   t.same(shadowed(route('/*/b'), route('/a/*')), [])
   t.same(shadowed(route('/a', { methods: ['GET'] }), route('/a')), [])
-  t.same(shadowed(route('/a', { methods: ['GET'] }), route('/a', { methods: ['HEAD'] })), [[1, 0]])
+  t.same(shadowed(route('/a', { methods: ['GET'] }), route('/a', { methods: ['HEAD'] })), [[1, [0]]])
   t.same(shadowed(route('/a', { methods: ['GET', 'PUT'] }), route('/a', { methods: ['PUT', 'POST'] })), [])
-  t.same(shadowed(route('/a'), route('/a', { methods: ['PUT'] })), [[1, 0]])
+  t.same(shadowed(route('/a'), route('/a', { methods: ['PUT'] })), [[1, [0]]])
+  const [read, write] = [{ methods: ['GET'] }, { methods: ['POST', 'PUT'] }]
+  t.same(shadowed(route('/a', write), route('/**', read), route('/a', { methods: ['HEAD', 'PUT'] })), [[2, [0, 1]]])
+  t.same(shadowed(route('/a', write), route('/**', read), route('/a', { methods: ['GET', 'PATCH'] })), [])
 })
 
 /** All the ways in which servers read a path, one after the other in any order. */
@@ -97,4 +100,101 @@ test('path confusion (CVE-2026-33494, CVE-2021-31920, CVE-2025-54576, CVE-2026-4
     const target = readTarget('GET', text)
     t.ok(!target.ok || table.match('GET', target.path) === admin, text)
   }
+})
+
+// Literals that are something else to a regular expression, to a decoder, or to who ignores case.
+const LITERALS = ['a', 'A', 'b', 'ab', 'a+', '(b)', '[c]', '$', '^', 'a.b', 'axb', 'é', '*', 'a b', '{2}', '100%']
+const anyRule = fc
+  .record({
+    segments: fc.array(fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...LITERALS) }, fc.constant(undefined)), {
+      maxLength: 3,
+    }),
+    rest: fc.boolean(),
+    slash: fc.boolean(),
+    methods: fc.subarray([...METHODS], { maxLength: 3 }),
+  })
+  .map(({ segments, rest, slash, methods }) => {
+    const parts = segments.map((literal) =>
+      literal === undefined ? '*' : encodeURIComponent(literal).replace('*', '%2A'),
+    )
+    const path = `/${[...parts, ...(rest ? ['**'] : [])].join('/')}${slash && segments.length > 0 ? '/' : ''}`
+    return { segments, rest, route: route(path, { methods }) }
+  })
+const anyPath = fc
+  .tuple(fc.array(fc.constantFrom(...LITERALS), { maxLength: 4 }), fc.boolean())
+  .map(([segments, slash]) => ({ segments, path: `/${segments.join('/')}${slash && segments.length > 0 ? '/' : ''}` }))
+
+test('the table decides as somebody would who reads it rule by rule and segment by segment', async (t) => {
+  let decided = 0
+  fc.assert(
+    fc.property(
+      fc.array(anyRule, { maxLength: 6 }),
+      anyPath,
+      fc.constantFrom(...METHODS),
+      (rules, { segments, path }, method) => {
+        const expected = rules.find((rule) => {
+          const { methods } = rule.route
+          if (methods.length > 0 && !methods.includes(method) && !(method === 'HEAD' && methods.includes('GET')))
+            return false
+          if (rule.rest ? segments.length < rule.segments.length : segments.length !== rule.segments.length)
+            return false
+          return rule.segments.every((literal, i) => literal === undefined || literal === segments[i])
+        })
+        const table = createRouteTable(rules.map((rule) => rule.route))
+        if (expected) decided++
+        if (table.match(method, path) !== (expected?.route ?? DEFAULT_ROUTE)) throw new Error('another rule')
+        const passedOver = table.passedOver(method, path)
+        if (passedOver.length !== (expected ? rules.indexOf(expected) : rules.length))
+          throw new Error('others passed over')
+        if (passedOver.some((one) => one.methodMatches && one.pathMatches))
+          throw new Error('one passed over that matches')
+      },
+    ),
+    { numRuns: 5000 },
+  )
+  t.ok(decided > 500, `${decided} were decided by a rule`)
+})
+
+test('a rule that is said never to be reached never is', async (t) => {
+  let shadowed = 0
+  fc.assert(
+    fc.property(
+      fc.array(anyRule, { maxLength: 6 }),
+      fc.array(anyPath, { minLength: 20, maxLength: 20 }),
+      (rules, paths) => {
+        const routes = rules.map((rule) => rule.route)
+        const table = createRouteTable(routes)
+        for (const [index] of shadowedRoutes(routes)) {
+          shadowed++
+          const reached = METHODS.some((method) =>
+            paths.some(({ path }) => table.match(method, path) === routes[index]),
+          )
+          if (reached) throw new Error('it was reached')
+        }
+      },
+    ),
+    { numRuns: 500 },
+  )
+  t.ok(shadowed > 50, `${shadowed} were shadowed`)
+})
+
+test('what is forwarded is what was sent, and who decodes it on the way finds the same rule', async (t) => {
+  const routes = ['/admin/**', '/a/*', '/x', '/*/a', '/public/**', '/café', '/a@b', '/*'].map((path) => route(path))
+  const table = createRouteTable(routes)
+  let accepted = 0
+  fc.assert(
+    fc.property(targets, (text) => {
+      const target = readTarget('GET', text)
+      if (!target.ok) return
+      accepted++
+      if (target.value !== text) throw new Error('something else is forwarded')
+      const url = new URL(`http://host${text}`)
+      const own = table.match('GET', target.path)
+      if (table.match('GET', decodeURIComponent(url.pathname)) !== own) throw new Error('another rule')
+      const again = readTarget('GET', target.value)
+      if (!again.ok || table.match('GET', again.path) !== own) throw new Error('another rule the second time')
+    }),
+    { numRuns: 5000 },
+  )
+  t.ok(accepted > 200, `${accepted} were accepted`)
 })

@@ -63,11 +63,11 @@ test('reads YAML and JSON', async (t) => {
 test('a file with problems does not start: every problem is listed, with its place', async (t) => {
   const found = await problems(t, 'routes:\n  - path: a\n  - path: /b\n    acess: public\n')
   t.equal(found.length, 2)
-  t.match(found[0], /^ROUTES_FILE: .*routes\.yaml: routes\[0\]\.path: a pattern begins with \/$/)
-  t.match(found[1], /routes\[1\]\.acess: there is no such field/)
+  t.match(found[0], /^ROUTES_FILE: .*routes\.yaml:2:5: routes\[0\]\.path: a pattern begins with \/$/)
+  t.match(found[1], /routes\.yaml:4:5: routes\[1\]\.acess: there is no such field; did you mean access\?/)
 
   t.match(await problems(t, ''), [/a document with the field routes/], 'an empty file')
-  t.match(await problems(t, 'routes: [\n'), [/line 2/], 'a syntax error, with its line')
+  t.match(await problems(t, 'routes: [\n'), [/routes\.yaml:2:1: /], 'a syntax error, with its line')
   t.match(await problems(t, 'routes:\n  - path: /a\n    path: /b\n'), [/unique/], 'a key given twice')
   t.match(await problems(t, '{"routes":[{"path":"/a","access":"required","access":"public"}]}'), [/unique/])
   t.match(await problems(t, 'routes: []\n---\nroutes: []\n'), [/multiple documents/], 'two documents')
@@ -109,7 +109,7 @@ test('a broken change keeps the rules before, and says so in the log and a metri
   await writeFile(path, 'routes:\n  - path: /other\n    roles: []\n')
   await eventually(async () => (await metric(metrics, 'routes_reloads_total', { outcome: 'refused' })) === 1)
   t.equal(await metric(metrics, 'routes_file_right'), 0)
-  t.match(lines.join(''), /routes\[0\]\.roles/)
+  t.match(lines.join(''), /3:5: routes\[0\]\.roles/)
   await rm(path)
   await eventually(async () => (await metric(metrics, 'routes_reloads_total', { outcome: 'refused' })) === 2)
   t.match(lines.join(''), /ENOENT/)
