@@ -1,14 +1,37 @@
+import type { IncomingMessage } from 'node:http'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { NO_SCHEMAS } from '../shared/no-schemas.ts'
 import { addOperationRoutes, type Operations } from '../shared/operations.ts'
 import type { RevocationList } from './domain/revocation-list.ts'
+import { type ForwardAuth, isForwardAuth } from './proxy/forward-auth.ts'
 
 export interface AdminParts extends Operations {
   revocations: Pick<RevocationList, 'counts'>
+  forwardAuth: ForwardAuth
 }
 
-/** What only operators reach: health, metrics, and how many revocations are live. */
-export function buildAdmin({ revocations, ...operations }: AdminParts): FastifyInstance {
-  const app = Fastify({ logger: false, forceCloseConnections: true })
+/** A request whose `url` Fastify's `rewriteUrl` has been asked about. */
+interface AskedRequest extends IncomingMessage {
+  originalUrl?: string
+}
+
+/** What only operators and proxies reach: health, metrics, how many revocations are live, and the second door. */
+export function buildAdmin({ revocations, forwardAuth, ...operations }: AdminParts): FastifyInstance {
+  const app = Fastify({
+    ...NO_SCHEMAS,
+    logger: false,
+    forceCloseConnections: true,
+    // The router is not to decode, match or refuse a question: what follows the prefix is another request's target.
+    rewriteUrl: (request) => (isForwardAuth(request.url ?? '') ? '/' : (request.url ?? '')),
+  })
+  // Node drops the fields beyond this number unseen; the head's size bounds them already.
+  app.server.maxHeadersCount = 0
+  // Here and not in a route: no method, body or content type of a question is Fastify's business.
+  app.addHook('onRequest', (request, reply, done) => {
+    const target = (request.raw as AskedRequest).originalUrl ?? ''
+    if (isForwardAuth(target)) forwardAuth(request.raw, reply.raw, target)
+    else done()
+  })
   addOperationRoutes(app, operations)
   app.get('/revocations', async (_request, reply) => {
     const { session, user, key } = revocations.counts

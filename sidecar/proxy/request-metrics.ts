@@ -5,13 +5,17 @@ import type { OpenStreams } from './open-streams.ts'
 /** How a request went: answered by the upstream, refused here, failed, or ended before the answer was complete. */
 export type Outcome = 'served' | 'denied' | 'failed' | 'ended'
 
+/** Where a request came in: to be forwarded, or asked about by a proxy that forwards it itself. */
+export type Door = 'proxy' | 'forward_auth'
+
 export interface RequestMetrics {
   /**
    * Counts one request that is over.
    * @param reason why it was not simply served; from a fixed set, never from the request
    * @param ms how long it took, from the head to the last byte; left out where that means nothing
+   * @param door the proxy when left out
    */
-  count(route: string, outcome: Outcome, reason: string, ms?: number): void
+  count(route: string, outcome: Outcome, reason: string, ms?: number, door?: Door): void
   upstreamError(code: string): void
   /** Served although it could not be known whether the token was revoked. */
   stale(route: string): void
@@ -30,7 +34,19 @@ export function createRequestMetrics(
   openStreams: Pick<OpenStreams, 'size'>,
   tokenCache: () => TokenCacheCounts,
 ): RequestMetrics {
-  const requests = new Tally(metrics)
+  const requests: Record<Door, Tally> = { proxy: new Tally(), forward_auth: new Tally() }
+  new Counter({
+    name: 'sidecar_requests_total',
+    help: 'Requests by door, route, outcome and reason.',
+    labelNames: ['door', 'route', 'outcome', 'reason'],
+    registers: [metrics],
+    collect() {
+      this.reset()
+      for (const [door, tally] of Object.entries(requests)) {
+        for (const { count, ...labels } of tally.cells()) this.inc({ door, ...labels }, count)
+      }
+    },
+  })
   const durations = histogram(
     metrics,
     'sidecar_request_duration_seconds',
@@ -66,8 +82,8 @@ export function createRequestMetrics(
   })
 
   return {
-    count(route, outcome, reason, ms) {
-      requests.add(route, outcome, reason)
+    count(route, outcome, reason, ms, door = 'proxy') {
+      requests[door].add(route, outcome, reason)
       if (ms !== undefined) durations.observe(ms / 1000)
     },
     upstreamError: (code) => upstreamErrors.inc({ code }),
@@ -75,24 +91,12 @@ export function createRequestMetrics(
   }
 }
 
-/** A counter that costs two map look-ups a request; prom-client's, which hashes its labels, is filled at the scrape. */
+/** Counts at the cost of two map look-ups a request; prom-client's counter, which hashes its labels, is filled at the scrape. */
 class Tally {
   readonly #counts = new Map<string, Map<string, { outcome: Outcome; reason: string; count: number }>>()
 
-  constructor(metrics: Metrics) {
-    const counts = this.#counts
-    new Counter({
-      name: 'sidecar_requests_total',
-      help: 'Requests by route, outcome and reason.',
-      labelNames: ['route', 'outcome', 'reason'],
-      registers: [metrics],
-      collect() {
-        this.reset()
-        for (const [route, cells] of counts) {
-          for (const { outcome, reason, count } of cells.values()) this.inc({ route, outcome, reason }, count)
-        }
-      },
-    })
+  cells(): { route: string; outcome: Outcome; reason: string; count: number }[] {
+    return [...this.#counts].flatMap(([route, cells]) => [...cells.values()].map((cell) => ({ route, ...cell })))
   }
 
   add(route: string, outcome: Outcome, reason: string): void {

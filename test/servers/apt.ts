@@ -1,4 +1,4 @@
-import { globSync, readdirSync } from 'node:fs'
+import { globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { progress } from './cache.ts'
 import { onPath, run } from './command.ts'
@@ -36,6 +36,13 @@ async function download(name: string, folder: string): Promise<void> {
 export function unpackedEnvironment(folder: string): Record<string, string> {
   const libraries = globSync(['lib/*/', 'usr/lib/*/'], { cwd: folder }).map((path) => join(folder, path))
   return { LD_LIBRARY_PATH: libraries.join(':') }
+}
+
+/** The packages of one release don't run on another: the name for the cache, such as `debian-12`. */
+export function distribution(): string {
+  const release = readFileSync('/etc/os-release', 'utf8')
+  const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]+)`, 'm').exec(release)?.[1] ?? 'unknown'
+  return `${field('ID')}-${field('VERSION_ID')}`
 }
 
 /** Installs Debian packages on this machine. Throws an error that names them if that is not possible here. */

@@ -15,7 +15,7 @@ export interface Authority {
   caFile: string
   /** PEM. */
   ca: string
-  /** A certificate for `localhost` and 127.0.0.1 with a key of its own. @param name of its files and its subject */
+  /** A certificate for `localhost` and 127.0.0.1, as server and as client, with a key of its own. @param name of its files and its subject */
   issue(name: string): Promise<Certificate>
 }
 
@@ -44,7 +44,7 @@ export async function createAuthority(folder: string, name = 'ca'): Promise<Auth
     async issue(name) {
       const [certFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
       const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)]
-      writeFileSync(extensions, 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n')
+      writeFileSync(extensions, 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n')
       await run('openssl', ['req', '-new', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${name}`])
       const signing = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', '2', '-extfile', extensions]
       await run('openssl', ['x509', '-req', '-in', request, '-out', certFile, ...signing])

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
-import { installDebian } from './apt.ts'
 import { cached } from './cache.ts'
-import { onPath, run } from './command.ts'
+import { onPath } from './command.ts'
 import { dockerRun, removeVolume } from './docker.ts'
+import { pipInstall, virtualEnvironment } from './python.ts'
 import { type Place, type Server, startServer } from './server.ts'
 import { findSource, ServerUnavailable, type Source } from './sources.ts'
 
@@ -134,28 +134,10 @@ async function fetchSecantus(): Promise<Source> {
     `SecantusDB ${secantus} (Python package, 60 MB)`,
     async (folder) => {
       await virtualEnvironment(folder)
-      await run(join(folder, 'bin/python'), [
-        '-m',
-        'pip',
-        'install',
-        '-q',
-        '--disable-pip-version-check',
-        `SecantusDB==${secantus}`,
-      ])
+      await pipInstall(folder, [`SecantusDB==${secantus}`])
     },
   )
   // Not its console script: that names the folder in which it was installed, before it got its name in the cache.
   const args = ['-c', 'import sys; from secantus.cli import main; sys.exit(main())']
   return { kind: 'program', file: join(folder, 'bin/python'), args }
-}
-
-async function virtualEnvironment(folder: string): Promise<void> {
-  const create = (): Promise<string> => run('python3', ['-m', 'venv', folder])
-  try {
-    await create()
-  } catch {
-    // Debian keeps venv in a package of its own.
-    await installDebian(['python3-venv'])
-    await create()
-  }
 }

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { arch } from 'node:os'
 import { join } from 'node:path'
-import { unpackDebian, unpackedEnvironment } from './apt.ts'
+import { distribution, unpackDebian, unpackedEnvironment } from './apt.ts'
 import { cached } from './cache.ts'
 import { onPath, run } from './command.ts'
 import { dockerRun, removeVolume } from './docker.ts'
@@ -76,11 +75,4 @@ async function fetchRedis(): Promise<Source> {
     },
   )
   return { kind: 'program', file: join(folder, 'usr/bin/redis-server'), args: [], env: unpackedEnvironment(folder) }
-}
-
-/** The packages of one release don't run on another: the name for the cache, such as `debian-12`. */
-function distribution(): string {
-  const release = readFileSync('/etc/os-release', 'utf8')
-  const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]+)`, 'm').exec(release)?.[1] ?? 'unknown'
-  return `${field('ID')}-${field('VERSION_ID')}`
 }
