@@ -1,22 +1,25 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { ServerOptions as TlsServerOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
-import type { Pool } from 'undici'
 import type { Clock } from '../shared/clock.ts'
 import { pause } from '../shared/lifecycle.ts'
 import type { Log } from '../shared/log.ts'
+import { NO_SCHEMAS } from '../shared/no-schemas.ts'
 import type { DecisionState } from './domain/decide.ts'
 import { METHODS } from './domain/target.ts'
 import { createClientErrorHandler } from './proxy/client-errors.ts'
 import { denialText } from './proxy/denials.ts'
 import type { Exchange } from './proxy/exchange.ts'
 import { createForward } from './proxy/forward.ts'
-import { createGuard, type KeyLookUp } from './proxy/guard.ts'
+import { createGuard } from './proxy/guard.ts'
 import type { OpenStreams } from './proxy/open-streams.ts'
 import { createPipelining } from './proxy/pipelining.ts'
 import { createRequestHeaders, type RequestHeaderRules } from './proxy/request-headers.ts'
 import type { RequestMetrics } from './proxy/request-metrics.ts'
+import type { Upstreams } from './proxy/upstreams.ts'
+import type { KeyLookUp } from './proxy/verdict.ts'
 import { acceptUpgrades } from './proxy/websocket.ts'
 
 /** What a client may take its time with: milliseconds. */
@@ -25,17 +28,18 @@ export interface ClientTimeouts {
   headersMs: number
   /** For the whole of a request, its body included. */
   requestMs: number
-  /** How often both are looked at. */
+  /** For taking the next part of an answer that waits for it. */
+  stallMs: number
+  /** How often the first two are looked at. */
   checkMs: number
 }
 
 export interface ProxyParts {
   state: DecisionState
   keys: KeyLookUp
-  /** Connections to the upstream. */
-  upstream: Pool
-  /** Scheme, host and port of the upstream. */
-  origin: string
+  upstreams: Upstreams
+  /** For HTTPS; without it the proxy speaks plain HTTP. */
+  tls?: TlsServerOptions | undefined
   headerRules: RequestHeaderRules
   openStreams: OpenStreams
   metrics: RequestMetrics
@@ -65,26 +69,33 @@ interface AdmittedRequest extends FastifyRequest {
  * the client the upstream's address.
  */
 export function buildProxy(parts: ProxyParts): FastifyInstance {
-  const { metrics, origin, log } = parts
+  const { metrics, log } = parts
   const guard = createGuard(parts)
-  const forward = createForward({ ...parts, requestHeaders: createRequestHeaders(parts.headerRules) })
+  const forward = createForward({
+    ...parts,
+    ...parts.timeouts,
+    requestHeaders: createRequestHeaders(parts.headerRules),
+  })
   const pipelining = createPipelining()
   const countUnread = (reason: string) => metrics.count('none', 'denied', reason)
 
+  const serverOptions = {
+    maxHeaderSize: MAX_HEAD_BYTES,
+    headersTimeout: parts.timeouts.headersMs,
+    connectionsCheckingInterval: parts.timeouts.checkMs,
+    insecureHTTPParser: false,
+  }
+  const tls = parts.tls && { ...serverOptions, ...parts.tls, handshakeTimeout: parts.timeouts.headersMs }
   const app = Fastify({
+    ...NO_SCHEMAS,
     // Every request has one route here: the router is not to decode, match or refuse anything before the guard has.
     rewriteUrl: () => '/',
     return503OnClosing: false,
     keepAliveTimeout: KEEP_ALIVE_MS,
     requestTimeout: parts.timeouts.requestMs,
     clientErrorHandler: createClientErrorHandler(countUnread),
-    http: {
-      maxHeaderSize: MAX_HEAD_BYTES,
-      headersTimeout: parts.timeouts.headersMs,
-      connectionsCheckingInterval: parts.timeouts.checkMs,
-      insecureHTTPParser: false,
-    },
-  })
+    ...(tls ? { https: tls } : { http: serverOptions }),
+  }) as FastifyInstance
   const server = app.server as Server
   // Node drops the fields beyond this number unseen (CVE-2026-58044); the head's size bounds them already.
   server.maxHeadersCount = 0
@@ -104,7 +115,8 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
     })
   })
   app.register(httpProxy, {
-    upstream: origin,
+    // Asked for, but not used.
+    upstream: 'http://localhost',
     routes: ['/'],
     httpMethods: [...METHODS],
     proxyPayloads: false,

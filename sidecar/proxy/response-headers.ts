@@ -34,6 +34,25 @@ export function responseHeaders(headers: IncomingHttpHeaders): string[] {
   return kept
 }
 
+/** Fields that frame, route or guard a message: in a trailer they come too late to be meant (RFC 9110 section 6.5.1). */
+const NOT_IN_TRAILERS =
+  /^(?:connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|content-(?:length|encoding|type|range)|set-cookie|location|date|cache-control|expires|age|pragma|vary|retry-after|warning|(?:www|proxy)-authenticate|authorization|authentication-info)$/
+
+/**
+ * The upstream's trailers for the client: those that may be trailers, for a client that adds them to the head would let
+ * them pass for more than they are.
+ * @param trailers lower-case names
+ */
+export function responseTrailers(trailers: IncomingHttpHeaders): [name: string, value: string][] {
+  const kept: [string, string][] = []
+  for (const name in trailers) {
+    const value = trailers[name]
+    if (value === undefined || NOT_IN_TRAILERS.test(name)) continue
+    for (const one of typeof value === 'string' ? [value] : value) kept.push([name, one])
+  }
+  return kept
+}
+
 /**
  * The fields that a `Connection` field names, in lower case. `close` and `keep-alive` name none, and no option can name
  * what delimits or addresses a message.

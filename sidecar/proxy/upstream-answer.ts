@@ -1,15 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Dispatcher } from 'undici'
 import { PROBLEMS } from '../../shared/problem.ts'
 import { endUnread } from './denials.ts'
 import type { Exchange } from './exchange.ts'
 import { isBodyPending } from './request-body.ts'
-import { responseHeaders } from './response-headers.ts'
+import { responseHeaders, responseTrailers } from './response-headers.ts'
 import { joinTunnel } from './tunnel.ts'
+import type { AnswerController, AnswerHandler } from './upstream-connections.ts'
 import { upstreamErrorCode, upstreamProblem } from './upstream-errors.ts'
-
-type Controller = Dispatcher.DispatchController
 
 /** A body up to this size that comes with its head leaves with it: bytes. */
 const MAX_MERGED_BYTES = 16 * 1024
@@ -17,17 +15,21 @@ const MAX_MERGED_BYTES = 16 * 1024
 export interface AnswerParts {
   /** Whether connections are to be given up after this answer. */
   isDraining(): boolean
+  /** How long a client may take nothing of an answer that waits for it: milliseconds. */
+  stallMs: number
   onUpstreamError(code: string, error: Error, exchange: Exchange): void
 }
 
 /**
- * Takes the upstream's answer and writes it to the client as it comes. undici's parser is stopped while the client does
+ * Takes the upstream's answer and writes it to the client as it comes. The upstream is stopped while the client does
  * not keep up, so what is buffered is bounded whatever the answer's length.
  */
-export class UpstreamAnswer implements Dispatcher.DispatchHandler {
+export class UpstreamAnswer implements AnswerHandler {
   readonly #exchange: Exchange
   readonly #parts: AnswerParts
   #timer: NodeJS.Timeout | undefined
+  #begun = false
+  #ended = false
   #bodyBegun = false
   /** The first piece, until it is known whether it is all of the body. */
   #first: Buffer | undefined
@@ -46,11 +48,17 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     this.#timer = setTimeout(() => this.#exchange.fail('upstream_timeout', 'failed', 'upstream_timeout'), timeoutMs)
   }
 
-  onRequestStart(controller: Controller): void {
+  get state(): 'waiting' | 'over' | 'begun' {
+    if (this.#begun) return 'begun'
+    return this.#exchange.isOver ? 'over' : 'waiting'
+  }
+
+  onRequestStart(controller: AnswerController): void {
+    this.#begun = true
     this.#exchange.attach(controller)
   }
 
-  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
+  onResponseStart(controller: AnswerController, status: number, headers: IncomingHttpHeaders): void {
     const { request, response } = this.#exchange
     if (this.#exchange.isOver) return
     if (status < 200) {
@@ -59,13 +67,15 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
       return
     }
     clearTimeout(this.#timer)
+    // It has none (RFC 9110 section 8.6), and a client that believes one would take the next answer for its body.
+    if (status === 204) delete headers['content-length']
     const fields = responseHeaders(headers)
     if (this.#parts.isDraining() || isBodyPending(request)) fields.push('Connection', 'close')
     response.writeHead(status, fields)
     process.nextTick(flushHead, this, controller)
   }
 
-  onRequestUpgrade(_controller: Controller, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
+  onRequestUpgrade(_controller: AnswerController, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
     const exchange = this.#exchange
     exchange.detach()
     if (!exchange.isOver && headers.upgrade?.toLowerCase() === 'websocket') {
@@ -76,7 +86,7 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     exchange.fail('upstream_failed', 'failed', 'upstream_failed')
   }
 
-  onResponseData(controller: Controller, chunk: Buffer): void {
+  onResponseData(controller: AnswerController, chunk: Buffer): void {
     const { response } = this.#exchange
     if (!this.#bodyBegun && chunk.length <= MAX_MERGED_BYTES) {
       this.#bodyBegun = true
@@ -87,14 +97,22 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     this.#writeFirst()
     if (response.write(chunk)) return
     controller.pause()
-    response.once('drain', () => controller.resume())
+    // Node ends a connection on which nothing has moved for so long.
+    const { socket } = response
+    socket?.setTimeout(this.#parts.stallMs)
+    response.once('drain', () => {
+      socket?.setTimeout(0)
+      controller.resume()
+    })
   }
 
-  onResponseEnd(_controller: Controller, trailers: IncomingHttpHeaders): void {
+  onResponseEnd(_controller: AnswerController, trailers: IncomingHttpHeaders): void {
     const { request, response } = this.#exchange
+    if (this.#exchange.isOver) return
+    this.#ended = true
     this.#bodyBegun = true
     this.#exchange.detach()
-    if (response.chunkedEncoding) response.addTrailers(trailers as Record<string, string>)
+    if (response.chunkedEncoding) response.addTrailers(responseTrailers(trailers))
     if (isBodyPending(request)) {
       this.#writeFirst()
       endUnread(request, response)
@@ -108,8 +126,9 @@ export class UpstreamAnswer implements Dispatcher.DispatchHandler {
     else response.end()
   }
 
-  onResponseError(_controller: Controller, error: Error): void {
+  onResponseError(_controller: AnswerController | undefined, error: Error): void {
     clearTimeout(this.#timer)
+    if (this.#ended) return
     const exchange = this.#exchange
     exchange.detach()
     // Once the exchange is over or the client's connection is, this is only the echo of that.

@@ -16,6 +16,7 @@ const PROBLEM_OF = new Map<string, ProblemCode>(
     UND_ERR_CONNECT_TIMEOUT: 'upstream_timeout',
     UND_ERR_HEADERS_TIMEOUT: 'upstream_timeout',
     // this side
+    too_many_connections: 'overloaded',
     EMFILE: 'overloaded',
     ENFILE: 'overloaded',
     EADDRNOTAVAIL: 'overloaded',
@@ -25,6 +26,9 @@ const PROBLEM_OF = new Map<string, ProblemCode>(
     body_too_large: 'payload_too_large',
     UND_ERR_INVALID_ARG: 'invalid_request',
     UND_ERR_NOT_SUPPORTED: 'invalid_request',
+    ERR_HTTP2_HEADER_SINGLE_VALUE: 'invalid_request',
+    ERR_HTTP2_INVALID_CONNECTION_HEADERS: 'invalid_request',
+    ERR_INVALID_HTTP_TOKEN: 'invalid_request',
   }),
 )
 

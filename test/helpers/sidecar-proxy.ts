@@ -1,4 +1,5 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import type { ServerOptions } from 'node:https'
 import type { Test } from 'tap'
 import { ACCESS_TOKEN_TYPE, type AccessClaims } from '../../shared/access-token.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
@@ -11,13 +12,14 @@ import { createKeyRing } from '../../sidecar/domain/key-ring.ts'
 import { createRevocationList } from '../../sidecar/domain/revocation-list.ts'
 import { DEFAULT_ROUTE, type Route } from '../../sidecar/domain/route.ts'
 import { createRouteTable } from '../../sidecar/domain/routes.ts'
+import { upstreamAddress } from '../../sidecar/domain/upstream.ts'
 import { createVerifier } from '../../sidecar/domain/verify.ts'
-import { createUpstream } from '../../sidecar/proxy/forward.ts'
-import type { KeyLookUp } from '../../sidecar/proxy/guard.ts'
 import { createOpenStreams } from '../../sidecar/proxy/open-streams.ts'
 import { trustedPeers } from '../../sidecar/proxy/peer.ts'
 import { createRequestMetrics } from '../../sidecar/proxy/request-metrics.ts'
-import { buildProxy } from '../../sidecar/server.ts'
+import { createUpstreams } from '../../sidecar/proxy/upstreams.ts'
+import type { KeyLookUp } from '../../sidecar/proxy/verdict.ts'
+import { buildProxy, type ClientTimeouts } from '../../sidecar/server.ts'
 
 export const ISSUER = 'http://issuer.example'
 
@@ -29,7 +31,10 @@ export interface ProxyOptions {
   keys?: KeyLookUp
   clock?: Clock
   host?: string
-  timeouts?: { headersMs: number; requestMs: number; checkMs: number }
+  tls?: ServerOptions
+  upstreamCa?: string
+  maxConnections?: number
+  timeouts?: Partial<ClientTimeouts>
 }
 
 /** A new key pair that signs ES256. */
@@ -81,13 +86,17 @@ export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOpt
     freshness,
   }
   const openStreams = createOpenStreams()
-  const upstream = createUpstream(upstreamUrl)
+  const upstreams = createUpstreams(upstreamAddress.read(upstreamUrl)!, {
+    ca: options.upstreamCa,
+    maxConnections: options.maxConnections ?? 10_000,
+    metrics,
+  })
   let draining = false
   const app = buildProxy({
     state,
     keys: options.keys ?? { lookUp: async () => 'absent' },
-    upstream,
-    origin: upstreamUrl,
+    upstreams,
+    tls: options.tls,
     headerRules: {
       identityHeaders: options.identityHeaders ?? DEFAULT_IDENTITY_HEADERS,
       forwardToken: options.forwardToken ?? false,
@@ -95,7 +104,7 @@ export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOpt
     },
     openStreams,
     metrics: createRequestMetrics(metrics, openStreams, () => verifier.counts),
-    timeouts: options.timeouts ?? { headersMs: 15_000, requestMs: 300_000, checkMs: 5000 },
+    timeouts: { headersMs: 15_000, requestMs: 300_000, stallMs: 60_000, checkMs: 5000, ...options.timeouts },
     isDraining: () => draining,
     clock,
     log,
@@ -104,7 +113,7 @@ export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOpt
   t.teardown(async () => {
     app.server.closeAllConnections()
     openStreams.endAll('draining')
-    await upstream.destroy()
+    upstreams.destroy()
     await app.close()
   })
   const { port } = app.server.address() as { port: number }
@@ -116,6 +125,7 @@ export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOpt
     state,
     freshness,
     openStreams,
+    upstreams,
     app,
     lines,
     metrics,

@@ -94,7 +94,10 @@ test('messages go both ways, and the service knows who it is talking to', async 
   t.same(await closed, [1000, 'bye'])
   await eventually(() => proxy.openStreams.size === 0 && echo.closes.length === 1)
   t.same(echo.closes, [[1000, 'bye']])
-  t.match(await proxy.metrics.metrics(), /sidecar_requests_total\{route="default",outcome="served",reason=""\} 1/)
+  t.match(
+    await proxy.metrics.metrics(),
+    /sidecar_requests_total\{door="proxy",route="default",outcome="served",reason=""\} 1/,
+  )
 })
 
 test('a handshake is decided on like any request, and the service’s refusal is passed on', async (t) => {

@@ -5,15 +5,15 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { type Test, test } from 'tap'
-import { openTlsCertificate } from '../../../issuer/adapters/tls-certificate.ts'
-import { startIssuer } from '../../../issuer/main.ts'
-import { createLifecycle } from '../../../shared/lifecycle.ts'
-import { createLog } from '../../../shared/log.ts'
-import { createMetrics } from '../../../shared/metrics.ts'
-import { eventually } from '../../helpers/eventually.ts'
-import { temporaryFolder } from '../../helpers/stores.ts'
-import { type Certificate, createAuthority } from '../../servers/certificates.ts'
-import { onPath } from '../../servers/command.ts'
+import { startIssuer } from '../../issuer/main.ts'
+import { createLifecycle } from '../../shared/lifecycle.ts'
+import { createLog } from '../../shared/log.ts'
+import { createMetrics } from '../../shared/metrics.ts'
+import { openTlsCertificate } from '../../shared/tls-certificate.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { temporaryFolder } from '../helpers/stores.ts'
+import { type Certificate, createAuthority } from '../servers/certificates.ts'
+import { onPath } from '../servers/command.ts'
 
 const skip = onPath('openssl') === undefined && 'there is no openssl'
 
@@ -57,7 +57,15 @@ test('a renewed certificate is used without a restart; one that is broken is not
   const log = createLog('issuer', 'info', { write: (line) => void lines.push(line) })
   const [metrics, lifecycle] = [createMetrics(), createLifecycle(log)]
   t.teardown(lifecycle.close)
-  const certificate = await openTlsCertificate({ certFile, keyFile, pollMs: 10, log, metrics, lifecycle })
+  const certificate = await openTlsCertificate({
+    certFile,
+    keyFile,
+    settings: 'CERT, KEY',
+    pollMs: 10,
+    log,
+    metrics,
+    lifecycle,
+  })
   const server = createServer(certificate.context, (_request, response) => void response.end())
   certificate.keepFresh(server)
   const port = await listening(t, server)

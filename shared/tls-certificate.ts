@@ -1,14 +1,18 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import type { SecureContextOptions } from 'node:tls'
-import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
-import { gauge, type Metrics } from '../../shared/metrics.ts'
-import { SettingsError } from '../../shared/settings.ts'
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
+import { type Lifecycle, pause } from './lifecycle.ts'
+import type { Log } from './log.ts'
+import { gauge, type Metrics } from './metrics.ts'
+import { SettingsError } from './settings.ts'
 
 export interface TlsCertificateOptions {
   certFile: string
   keyFile: string
+  /** The two settings that name the files. */
+  settings: string
+  /** Certificate authorities of which every client has to have a certificate: PEM; none: no client is asked for one. */
+  clientCa?: string | undefined
   /** How often the files are looked at: milliseconds. */
   pollMs?: number
   log: Log
@@ -18,7 +22,7 @@ export interface TlsCertificateOptions {
 
 export interface TlsCertificate {
   /** For the server's start. */
-  context: SecureContextOptions
+  context: TlsOptions
   /** Gives the server each renewed certificate; connections that are open keep theirs. */
   keepFresh(server: { setSecureContext(options: SecureContextOptions): void }): void
 }
@@ -32,18 +36,18 @@ const POLL_MS = 10_000
  * @throws SettingsError when there is none that can be used at the start
  */
 export async function openTlsCertificate(options: TlsCertificateOptions): Promise<TlsCertificate> {
-  const { log, metrics, lifecycle, pollMs = POLL_MS } = options
+  const { clientCa, log, metrics, lifecycle, pollMs = POLL_MS } = options
   let current: Pair
   try {
     current = await readPair(options)
   } catch (error) {
-    throw new SettingsError([`ISSUER_TLS_CERT_FILE, ISSUER_TLS_KEY_FILE: ${(error as Error).message}`])
+    throw new SettingsError([`${options.settings}: ${(error as Error).message}`])
   }
   gauge(metrics, 'tls_certificate_expires_seconds', 'When the certificate expires: seconds since the Unix epoch.', () =>
     Math.floor(current.expiresMs / 1000),
   )
   return {
-    context: contextOf(current),
+    context: { ...contextOf(current, clientCa), ...(clientCa !== undefined && { requestCert: true }) },
     keepFresh(server) {
       let reported = ''
       const look = async () => {
@@ -51,7 +55,7 @@ export async function openTlsCertificate(options: TlsCertificateOptions): Promis
           const next = await readPair(options)
           reported = ''
           if (next.cert === current.cert && next.key === current.key) return
-          server.setSecureContext(contextOf(next))
+          server.setSecureContext(contextOf(next, clientCa))
           current = next
           log.info({ expires: new Date(next.expiresMs).toISOString() }, 'the renewed certificate is in use')
         } catch (error) {
@@ -97,6 +101,6 @@ function parsed<T>(file: string, parse: () => T): T {
   }
 }
 
-function contextOf({ cert, key }: Pair): SecureContextOptions {
-  return { cert, key, minVersion: 'TLSv1.2' }
+function contextOf({ cert, key }: Pair, clientCa: string | undefined): SecureContextOptions {
+  return { cert, key, minVersion: 'TLSv1.2', ...(clientCa !== undefined && { ca: clientCa }) }
 }
