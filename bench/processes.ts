@@ -81,13 +81,30 @@ export async function withBench(body: (bench: Bench) => Promise<void>): Promise<
 }
 
 /** Waits until `/readyz` says so. @throws Error when that takes longer than 30 s */
-export async function untilReady({ adminUrl }: Pick<Party, 'adminUrl'>): Promise<void> {
-  const deadline = performance.now() + 30_000
+export function untilReady(party: Pick<Party, 'adminUrl'>): Promise<void> {
+  return readyWithin(party, 30_000)
+}
+
+/** @param within milliseconds. @throws Error when it takes longer until `/readyz` says so */
+export async function readyWithin({ adminUrl }: Pick<Party, 'adminUrl'>, within: number): Promise<void> {
+  const deadline = performance.now() + within
   while (performance.now() < deadline) {
     const response = await fetch(`${adminUrl}/readyz`).catch(() => undefined)
     await response?.arrayBuffer()
     if (response?.ok) return
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
-  throw new Error(`${adminUrl} was not ready within 30 s`)
+  throw new Error(`${adminUrl} was not ready within ${within / 1000} s`)
+}
+
+/**
+ * One value of a process's `/metrics`.
+ * @param sample its name with its labels, as it is written there
+ * @throws Error when there is none
+ */
+export async function metricOf({ adminUrl }: Pick<Party, 'adminUrl'>, sample: string): Promise<number> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text()
+  const line = text.split('\n').find((line) => line.startsWith(`${sample} `))
+  if (line === undefined) throw new Error(`${adminUrl}/metrics has no ${sample}`)
+  return Number(line.slice(sample.length + 1))
 }

@@ -21,6 +21,7 @@ export const PROBLEMS = {
   token_invalid: [401, 'The access token is not valid'],
   credentials_invalid: [401, 'The login or the password is wrong'],
   refresh_token_invalid: [401, 'The refresh token is not valid'],
+  password_required: [403, 'The present password is needed for this'],
   password_wrong: [403, 'The present password is wrong'],
   forbidden: [403, 'This is not allowed'],
   origin_forbidden: [403, 'This origin is not allowed'],

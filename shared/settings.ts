@@ -24,6 +24,11 @@ export interface Setting<T> {
   secret?: boolean
 }
 
+/** A row of a table of settings. */
+export function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
+  return { kind, default: fallback, meaning, secret }
+}
+
 export type SettingsTable = Record<string, Setting<unknown>>
 export type SettingValues<Table extends SettingsTable> = {
   [Name in keyof Table]: Table[Name] extends Setting<infer T> ? T : never
@@ -40,6 +45,17 @@ export class SettingsError extends Error {
 }
 
 export const text: Kind<string> = { read: (value) => value || undefined, expects: 'a text that is not empty' }
+
+/** A text that is too long to be guessed. */
+export function secretOf(characters: number): Kind<string> {
+  return {
+    read: (value) => (value.length >= characters ? value : undefined),
+    expects: `a text of at least ${characters} characters`,
+  }
+}
+
+/** The bearer credential by which a sidecar reads the issuer's feed. */
+export const feedToken: Kind<string> = secretOf(16)
 
 export function integer(min: number, max: number): Kind<number> {
   return {
@@ -82,6 +98,10 @@ export function size(min: string, max: string): Kind<number> {
   return {
     read: (value) => (parse(value) >= parse(min) && parse(value) <= parse(max) ? parse(value) : undefined),
     expects: `a size from ${min} to ${max}, such as 512B, 64KiB, 16MiB or 1GiB`,
+    show: (value) => {
+      const [unit, bytes] = Object.entries(SIZE_UNITS).findLast(([, n]) => value % n === 0 && value >= n) ?? ['B', 1]
+      return `${value / bytes}${unit}`
+    },
   }
 }
 
@@ -215,8 +235,8 @@ export function unknownSettings(
     })
 }
 
-/** One letter too many, too few, wrong, or two neighbours exchanged. */
-function isNearMiss(a: string, b: string): boolean {
+/** The same, or one letter too many, too few, wrong, or two neighbours exchanged. */
+export function isNearMiss(a: string, b: string): boolean {
   if (Math.abs(a.length - b.length) > 1) return false
   let start = 0
   while (start < a.length && a[start] === b[start]) start++

@@ -38,7 +38,9 @@ export async function openConnection(url: string): Promise<Connection> {
     const answer = readAnswer(received)
     if (!answer) return
     received = ''
-    const { resolve } = settle!
+    // Nothing was asked: the server says why it closes the connection.
+    if (!settle) return void socket.destroy()
+    const { resolve } = settle
     settle = undefined
     resolve(answer)
   })

@@ -2,7 +2,7 @@
 export interface OpenLoop<Client> {
   perSecond: number
   seconds: number
-  /** Whoever is free sends the next one; a request for which nobody is free is not sent. */
+  /** Who has been free for longest sends the next one; a request for which nobody is free is not sent. */
   clients: Client[]
   /** @param dueMs when it was due, as `performance.now()` tells it */
   send(client: Client, dueMs: number): Promise<void>
@@ -23,7 +23,7 @@ export async function runOpenLoop<Client>({ perSecond, seconds, clients, send }:
       continue
     }
     next++
-    const client = free.pop()
+    const client = free.shift()
     if (client === undefined) {
       unsent++
       continue

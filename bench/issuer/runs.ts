@@ -24,13 +24,18 @@ export interface Run {
 
 let runs = 0
 
-/** One workload on issuers that are running. @param turns of the workload, after as many to warm up */
+/**
+ * One workload on issuers that are running.
+ * @param turns of the workload that count
+ * @param warmUp turns before them
+ */
 export async function run(
   bench: Bench,
   production: Production,
   issuers: Party[],
   workload: WorkloadName,
   turns: number,
+  warmUp = turns,
 ): Promise<Run> {
   const load: IssuerLoad = {
     workload,
@@ -38,7 +43,7 @@ export async function run(
     urls: issuers.map(({ url }) => url),
     lanes: IN_FLIGHT,
     // Half of what a request costs at first is its compilation.
-    warmUp: turns,
+    warmUp,
     count: turns,
     issuerPids: issuers.map(({ pid }) => pid),
     otherPids: production.pids,

@@ -33,7 +33,7 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
     ['operation'],
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
   )
-  const { take, isFull } = createLane(options)
+  const { take, enter, isFull } = createLane(options)
   const run = <T>(operation: string, work: () => Promise<T>) =>
     take(async () => {
       const stop = seconds.startTimer({ operation })
@@ -70,6 +70,7 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
       const { memoryKib, time, parallelism } = parsed
       return memoryKib !== cost.memoryKib || time !== cost.time || parallelism !== cost.parallelism
     },
+    enter,
     fullForS: () => (isFull() ? retryAfterS(options) : undefined),
   }
 }
@@ -79,16 +80,31 @@ function retryAfterS({ deadlineMs }: HashingLaneOptions): number {
   return Math.ceil(deadlineMs / 1000)
 }
 
-/** At most `concurrency` at once, in order of arrival; the queue is bounded, and so is the wait in it. */
+/**
+ * At most `concurrency` at once, in order of arrival; the queue is bounded, and so is the wait in it. Its places are
+ * also how many requests may be on their way to it.
+ */
 function createLane(options: HashingLaneOptions) {
   const { concurrency, queue, deadlineMs, metrics } = options
   const waiting = new Set<() => void>()
   let running = 0
+  let entered = 0
   gauge(metrics, 'password_hash_queue', 'Passwords that wait to be hashed.', () => waiting.size)
   gauge(metrics, 'password_hash_running', 'Passwords being hashed.', () => running)
 
   const overloaded = () => new HashingOverloaded(retryAfterS(options))
-  const isFull = () => running >= concurrency && waiting.size >= queue
+  const isLaneFull = () => running >= concurrency && waiting.size >= queue
+  const isFull = () => entered >= concurrency + queue || isLaneFull()
+
+  const enter = () => {
+    if (isFull()) throw overloaded()
+    entered++
+    let inside = true
+    return () => {
+      if (inside) entered--
+      inside = false
+    }
+  }
 
   const turn = () =>
     new Promise<void>((resolve, reject) => {
@@ -106,7 +122,7 @@ function createLane(options: HashingLaneOptions) {
     })
 
   const take = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (isFull()) throw overloaded()
+    if (isLaneFull()) throw overloaded()
     if (running < concurrency) running++
     else await turn()
     try {
@@ -117,5 +133,5 @@ function createLane(options: HashingLaneOptions) {
       next?.()
     }
   }
-  return { take, isFull }
+  return { take, enter, isFull }
 }

@@ -41,6 +41,13 @@ const TEMPLATES: Record<MailKind, Template> = {
     before: 'The password of your account was changed, and every session has ended.',
     after: 'If that was not you, ask for a new password at once, and look after your mailbox.',
   },
+  email_changed: {
+    subject: 'Your e-mail address was changed',
+    before:
+      'Your account has another e-mail address now. Mails about it go there, and links that were mailed to this address ' +
+      'before do not work any more.',
+    after: 'If that was not you, tell those who run this site at once.',
+  },
 }
 
 /**

@@ -22,6 +22,11 @@ export interface OneTimeLinks {
    * account be a stranger's who never verified it, the owner of the address gets it.
    */
   alreadyRegistered(emailKey: string, client: ClientFacts): Promise<void>
+  /**
+   * Tells an address that its account has another one now, without saying which. There is no link: those that went to
+   * this address are void with the change.
+   */
+  addressChanged(before: User): Promise<void>
 }
 
 export interface OneTimeLinkPorts {
@@ -35,7 +40,7 @@ export interface OneTimeLinkPorts {
 
 const ONE_MAIL_EVERY_MS = 60_000
 
-const PURPOSES: Record<Exclude<MailKind, 'password_changed'>, Purpose> = {
+const PURPOSES: Record<Exclude<MailKind, 'password_changed' | 'email_changed'>, Purpose> = {
   verify_email: 'verify_email',
   reset_password: 'reset_password',
   already_registered: 'reset_password',
@@ -79,6 +84,9 @@ export function createOneTimeLinks({
     async alreadyRegistered(emailKey, client) {
       const [first, user] = await Promise.all([isFirst('already_registered', emailKey), users.byEmailKey(emailKey)])
       await mail('already_registered', first && user?.isActive ? user : undefined, client)
+    },
+    async addressChanged({ email, emailKey }) {
+      if (await isFirst('email_changed', emailKey)) mailer.send({ kind: 'email_changed', to: email })
     },
   }
 }

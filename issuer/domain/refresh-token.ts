@@ -1,4 +1,4 @@
-import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, hash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 import { decodeBase64url } from '../../shared/jws.ts'
 
 /** A key that authenticates refresh tokens, and the id by which a token names it. */
@@ -46,7 +46,7 @@ export function newNonce(): Buffer {
 
 /** What the store keeps of the nonce: base64url of its SHA-256. */
 export function hashNonce(nonce: Buffer): string {
-  return createHash('sha256').update(nonce).digest('base64url')
+  return hash('sha256', nonce, 'base64url')
 }
 
 /** Makes the token: base64url(key id, sid, generation, nonce, HMAC-SHA-256 over all before it). */
@@ -82,5 +82,5 @@ function mac(key: Buffer, bytes: Buffer): Buffer {
 }
 
 function formatUuid(hex: string): string {
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

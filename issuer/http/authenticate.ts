@@ -1,27 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { readBearer } from '../../shared/bearer.ts'
 import type { Authenticate, Caller, Principal } from '../domain/authenticate.ts'
 import type { EffectiveGrants } from '../domain/effective-grants.ts'
 import type { Grants } from '../domain/grants.ts'
 import type { Permission } from '../domain/permissions.ts'
 import { sendProblem } from './problems.ts'
-
-export type Bearer = { ok: true; token: string | undefined } | { ok: false }
-
-// RFC 6750 section 2.1.
-const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
-const MAX_CREDENTIAL_CHARACTERS = 8192
-
-/** Reads the access token; not ok when there are several `Authorization` fields or it is no bearer token. */
-export function readBearer(request: FastifyRequest): Bearer {
-  const fields = request.raw.rawHeaders.filter(
-    (name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization',
-  )
-  const value = request.headers.authorization
-  if (fields.length > 1) return { ok: false }
-  if (value === undefined) return { ok: true, token: undefined }
-  const token = value.length <= MAX_CREDENTIAL_CHARACTERS ? BEARER.exec(value)?.[1] : undefined
-  return token === undefined ? { ok: false } : { ok: true, token }
-}
 
 /** Runs a handler for users with a valid access token; services get 403, everyone else 401. */
 export function asCaller<Request extends FastifyRequest>(
@@ -29,9 +12,9 @@ export function asCaller<Request extends FastifyRequest>(
   handler: (caller: Caller, request: Request, reply: FastifyReply) => unknown,
 ): (request: Request, reply: FastifyReply) => Promise<unknown> {
   return async (request, reply) => {
-    const bearer = readBearer(request)
+    const bearer = readBearer(request.raw.rawHeaders)
     if (bearer.ok && bearer.token === undefined) return sendProblem(reply, 'token_missing')
-    const result = bearer.ok ? await authenticate.caller(bearer.token!) : { ok: false as const, reason: 'not_bearer' }
+    const result = bearer.ok ? await authenticate.caller(bearer.token!) : bearer
     if (!result.ok) {
       request.log.info({ reason: result.reason }, 'an access token was refused')
       return sendProblem(reply, result.reason === 'not_a_user' ? 'forbidden' : 'token_invalid')
@@ -75,11 +58,9 @@ export function withPermission<Request extends FastifyRequest>(
   exempt: (id: string, request: Request) => boolean = () => false,
 ): (request: Request, reply: FastifyReply) => Promise<unknown> {
   const guarded = async (request: Request, reply: FastifyReply) => {
-    const bearer = readBearer(request)
+    const bearer = readBearer(request.raw.rawHeaders)
     if (bearer.ok && bearer.token === undefined) return sendProblem(reply, 'token_missing')
-    const result = bearer.ok
-      ? await authenticate.principal(bearer.token!)
-      : { ok: false as const, reason: 'not_bearer' }
+    const result = bearer.ok ? await authenticate.principal(bearer.token!) : bearer
     if (!result.ok) {
       request.log.info({ reason: result.reason }, 'an access token was refused')
       return sendProblem(reply, 'token_invalid')

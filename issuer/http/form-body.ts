@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { UnreadableBody } from './problems.ts'
 
 const MAX_PARAMETERS = 32
 
@@ -9,7 +10,7 @@ export function addFormParser(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer' }, (_request, body, done) => {
     const form = readForm(body as Buffer)
     if (form) return done(null, form)
-    done(Object.assign(new Error('the body is not an unambiguous form'), { statusCode: 400 }))
+    done(new UnreadableBody('no valid form, or a parameter in it twice'))
   })
 }
 

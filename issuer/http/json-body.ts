@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { UnreadableBody } from './problems.ts'
 
 /** Bodies are small everywhere: bytes. */
 export const BODY_LIMIT = 16 * 1024
@@ -12,7 +13,7 @@ export function addJsonParser(app: FastifyInstance): void {
     if (body.length === 0) return done(null, undefined)
     const value = readJson(body as Buffer)
     if (value) return done(null, value.json)
-    done(Object.assign(new Error('the body is not unambiguous JSON'), { statusCode: 400 }))
+    done(new UnreadableBody('no valid JSON, or a field in it twice'))
   })
 }
 

@@ -8,9 +8,10 @@ import { endWithProblem, sendProblem } from './problems.ts'
  * fields (RFC 9112 section 3.2), an expectation nobody knows (RFC 9110 section 10.1.1), CONNECT.
  */
 export function addMessageChecks(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const errors = faults(request)
-    if (errors.length > 0) return sendProblem(reply, 'invalid_request', { errors })
+    if (errors.length === 0) return done()
+    void sendProblem(reply, 'invalid_request', { errors })
   })
   const { server } = app
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => app.routing(request, response))
@@ -21,13 +22,17 @@ export function addMessageChecks(app: FastifyInstance): void {
   })
 }
 
-function faults({ raw, headers }: FastifyRequest): string[] {
-  const names = raw.rawHeaders.filter((_text, index) => index % 2 === 0)
-  const hosts = names.filter((name) => name.toLowerCase() === 'host').length
-  return [
-    ...(hosts > 1 || (hosts === 0 && raw.httpVersion !== '1.0') ? ['header/host: exactly one is needed'] : []),
-    ...(headers.expect !== undefined && !/^100-continue$/i.test(headers.expect)
-      ? ['header/expect: not known here']
-      : []),
-  ]
+function faults({ raw: { rawHeaders, httpVersion }, headers }: FastifyRequest): string[] {
+  const errors: string[] = []
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) if (isHost(rawHeaders[at]!)) hosts++
+  if (hosts > 1 || (hosts === 0 && httpVersion !== '1.0')) errors.push('header/host: exactly one is needed')
+  if (headers.expect !== undefined && !/^100-continue$/i.test(headers.expect)) {
+    errors.push('header/expect: not known here')
+  }
+  return errors
+}
+
+function isHost(name: string): boolean {
+  return name.length === 4 && name.toLowerCase() === 'host'
 }

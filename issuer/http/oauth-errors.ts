@@ -1,5 +1,5 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { HashingOverloaded, StoreUnavailable } from '../domain/ports.ts'
+import type { FastifyReply } from 'fastify'
+import type { ProblemDocument } from '../../shared/problem.ts'
 
 /**
  * The errors of the OAuth routes (RFC 6749 section 5.2, RFC 6750 section 3.1) with status and default description.
@@ -33,37 +33,20 @@ export function sendOAuthError(reply: FastifyReply, error: OAuthError, descripti
   return sendError(reply, status, error, description ?? standing)
 }
 
-/** Turns every error that reaches the framework into one of RFC 6749; what is not the client's fault is logged. */
-export function answerOAuthError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  if (error.validation) {
-    const [{ instancePath = '', message = '' } = {}] = error.validation
-    const description = `${instancePath.slice(1)} ${message}`.trim().replace(NOT_DESCRIBABLE, '')
-    return sendOAuthError(reply, 'invalid_request', description.slice(0, MAX_DESCRIPTION))
-  }
-  if (error instanceof StoreUnavailable) {
-    request.log.error({ err: error }, 'a store is not available')
-    return sendOAuthError(reply.header('retry-after', STORE_RETRY_AFTER_S), 'temporarily_unavailable')
-  }
-  if (error instanceof HashingOverloaded) {
-    return sendOAuthError(reply.header('retry-after', error.retryAfterS), 'temporarily_unavailable')
-  }
-  const { statusCode = 500 } = error
-  if (statusCode === 429) return sendTooMany(reply)
-  // What HTTP has a status of its own for keeps it: a body too large, a content type nobody reads.
-  if (statusCode >= 400 && statusCode < 500) {
-    return sendError(reply, statusCode, 'invalid_request', OAUTH_ERRORS.invalid_request[1])
-  }
-  request.log.error({ err: error }, 'a request failed')
-  return sendOAuthError(reply, 'server_error')
+/**
+ * A problem that any route may have, as RFC 6749 section 5.2 writes errors; the status stays. Libraries look for
+ * `error` in what is not OAuth's own business too: a rate limit, a store that is away.
+ */
+export function sendProblemAsOAuthError(reply: FastifyReply, { status, title, errors }: ProblemDocument): FastifyReply {
+  const description = (errors?.[0] ?? title).replace(NOT_DESCRIBABLE, '').slice(0, MAX_DESCRIPTION)
+  return sendError(reply, status, errorOf(status), description)
 }
 
-/** Too many attempts: 429 with the `Retry-After` that is already set. */
-export function sendTooMany(reply: FastifyReply): FastifyReply {
-  return sendError(reply, 429, 'temporarily_unavailable', 'too many attempts')
+function errorOf(status: number): OAuthError {
+  if (status === 429 || status === 503) return 'temporarily_unavailable'
+  return status < 500 ? 'invalid_request' : 'server_error'
 }
 
-/** When to come again after a store was away: seconds. */
-const STORE_RETRY_AFTER_S = 1
 const MAX_DESCRIPTION = 200
 // RFC 6749 section 5.2.
 const NOT_DESCRIBABLE = /[^\x20\x21\x23-\x5b\x5d-\x7e]/g

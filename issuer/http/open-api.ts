@@ -1,11 +1,28 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
+import { PROBLEMS, type ProblemCode } from '../../shared/problem.ts'
 import { FIRST_PARTY_CLIENT_ID } from '../domain/issue-tokens.ts'
 
 // Swagger UI sets styles of its own; scripts come from here alone, and it talks to no one else.
 const DOCS_POLICY =
   "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; img-src 'self' data:; object-src 'none'; style-src 'self' 'unsafe-inline'"
+
+/** Codes that only a sidecar answers with. */
+const OF_SIDECARS: readonly ProblemCode[] = [
+  ...(['upstream_unreachable', 'upstream_failed', 'upstream_timeout'] as const),
+  ...(['revocations_stale', 'keys_unavailable', 'draining'] as const),
+]
+
+const DESCRIPTION = [
+  'Users, sessions, tokens and their revocation.',
+  'Errors are problem documents (RFC 9457), those of the `oauth` routes as RFC 6749 writes them. A problem says what it',
+  'is by its `code`, which stays:',
+  '',
+  ...(Object.entries(PROBLEMS) as [ProblemCode, readonly [number, string]][])
+    .filter(([code]) => !OF_SIDECARS.includes(code))
+    .map(([code, [status, title]]) => `- \`${code}\` (${status}): ${title}`),
+].join('\n')
 
 /**
  * The OpenAPI document at `/openapi.json` and its browser at `/docs`. To be called before the routes are added.
@@ -22,7 +39,7 @@ export async function addOpenApi(
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Sallyport issuer', version, description: 'Users, sessions, tokens and their revocation.' },
+      info: { title: 'Sallyport issuer', version, description: DESCRIPTION },
       servers: [{ url: serverUrl }],
       components: {
         securitySchemes: securitySchemes(serverUrl, passwordGrant),

@@ -10,10 +10,11 @@ const SAFE_METHODS = ['GET', 'HEAD']
  * @param origins that may call: our own and those of the CORS list
  */
 export function addOriginCheck(app: FastifyInstance, origins: ReadonlySet<string>): void {
-  app.addHook('onRequest', async (request, reply) => {
-    if (SAFE_METHODS.includes(request.method)) return
+  app.addHook('onRequest', (request, reply, done) => {
+    if (SAFE_METHODS.includes(request.method)) return done()
     const { origin, 'sec-fetch-site': site } = request.headers
     const isForeign = site === undefined ? origin !== undefined : site !== 'same-origin' && site !== 'none'
-    if (isForeign && !origins.has(origin ?? '')) return sendProblem(reply, 'origin_forbidden')
+    if (!isForeign || origins.has(origin ?? '')) return done()
+    void sendProblem(reply, 'origin_forbidden')
   })
 }

@@ -3,6 +3,14 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE, type ProblemCode, problemDocument } from '../../shared/problem.ts'
 import { HashingOverloaded, StoreUnavailable } from '../domain/ports.ts'
+import { sendProblemAsOAuthError } from './oauth-errors.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How errors are written on this route: as RFC 6749 does, or by default as RFC 9457 does. */
+    errors?: 'oauth'
+  }
+}
 
 /** When to come again after a store was away: seconds. Fail-overs take longer, but a blip does not. */
 const STORE_RETRY_AFTER_S = 1
@@ -13,20 +21,28 @@ const CHALLENGES: Partial<Record<ProblemCode, string>> = {
 }
 const CHALLENGE = 'Bearer realm="sallyport"'
 
-/** Answers with a problem document (RFC 9457). */
+/** Answers with a problem document (RFC 9457), or on the routes of OAuth with its kind of error. */
 export function sendProblem(
   reply: FastifyReply,
   code: ProblemCode,
   more: { detail?: string; errors?: string[] } = {},
 ): FastifyReply {
   const problem = problemDocument(code, more)
+  if (reply.routeOptions.config.errors === 'oauth') return sendProblemAsOAuthError(reply, problem)
   if (problem.status === 401) reply.header('www-authenticate', CHALLENGES[code] ?? CHALLENGE)
   return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
+/** A body that cannot be read as what it says it is; the message tells the client why. */
+export class UnreadableBody extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'UnreadableBody'
+  }
+}
+
 const BY_FRAMEWORK_CODE: Record<string, ProblemCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
   FST_ERR_BAD_URL: 'invalid_target',
   FST_ERR_MAX_PARAM_LENGTH: 'not_found',
 }
@@ -35,9 +51,10 @@ const BY_FRAMEWORK_CODE: Record<string, ProblemCode> = {
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.validation) {
     const errors = error.validation.map(({ instancePath, message, params }) => {
-      const unknown = params.additionalProperty
+      const { additionalProperty: unknown, allowedValues: known } = params
       const place = `${error.validationContext}${instancePath}`
-      return unknown === undefined ? `${place}: ${message}` : `${place}: ${JSON.stringify(unknown)} is not known here`
+      if (unknown !== undefined) return `${place}: ${JSON.stringify(unknown)} is not known here`
+      return `${place}: ${Array.isArray(known) ? `must be one of ${known.join(', ')}` : message}`
     })
     return sendProblem(reply, 'invalid_request', { errors: errors.slice(0, MAX_ERRORS) })
   }
@@ -47,6 +64,13 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   }
   if (error instanceof HashingOverloaded) {
     return sendProblem(reply.header('retry-after', error.retryAfterS), 'overloaded')
+  }
+  if (error instanceof UnreadableBody) {
+    return sendProblem(reply, 'invalid_request', { errors: [`body: ${error.message}`] })
+  }
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    const { consumes = ['application/json'] } = request.routeOptions.schema ?? {}
+    return sendProblem(reply, 'unsupported_media_type', { errors: [`body: ${consumes.join(' or ')} is needed`] })
   }
   const known = BY_FRAMEWORK_CODE[error.code]
   if (known) return sendProblem(reply, known)
@@ -70,12 +94,12 @@ export function addNotFound(app: FastifyInstance): void {
     for (const name of [method].flat()) methods.add(name)
     known.set(url, methods)
   })
-  app.addHook('onRequest', async (request, reply) => {
-    if (!request.is404) return
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.is404) return done()
     const path = request.url.split('?', 1)[0]!
     const allowed = [...known].flatMap(([pattern, methods]) => (matches(pattern, path) ? [...methods] : []))
-    if (allowed.length === 0) return sendProblem(reply, 'not_found')
-    return sendProblem(reply.header('allow', [...new Set(allowed)].join(', ')), 'method_not_allowed')
+    if (allowed.length === 0) return void sendProblem(reply, 'not_found')
+    void sendProblem(reply.header('allow', [...new Set(allowed)].join(', ')), 'method_not_allowed')
   })
   // For what a route itself does not find: a file of the documentation.
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'not_found'))

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { readBearer } from '../../shared/bearer.ts'
 import { counter, type Metrics } from '../../shared/metrics.ts'
 import type { Authenticate } from '../domain/authenticate.ts'
 import { networkPrefix } from '../domain/network-prefix.ts'
 import type { RequestCounts } from '../domain/ports.ts'
 import type { LimitName, RateLimit, RateLimits } from '../domain/rate-limits.ts'
 import { type MacKey, readRefreshToken } from '../domain/refresh-token.ts'
-import { readBearer } from './authenticate.ts'
 import { clientAddress } from './client-address.ts'
 import { sendProblem } from './problems.ts'
 import type { RefreshCookie } from './refresh-cookie.ts'
@@ -112,7 +112,7 @@ function refreshTokenOf({ cookie }: RateLimitParts, request: FastifyRequest): st
 }
 
 async function userOf({ authenticate }: RateLimitParts, request: FastifyRequest): Promise<string | undefined> {
-  const bearer = readBearer(request)
+  const bearer = readBearer(request.raw.rawHeaders)
   if (!bearer.ok || bearer.token === undefined) return undefined
   const verified = await authenticate.token(bearer.token)
   return verified.ok ? verified.claims.sub : undefined

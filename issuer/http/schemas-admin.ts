@@ -1,12 +1,7 @@
-import { type TProperties, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { MAX_PERMISSION_CHARACTERS } from '../domain/permissions.ts'
 import { MAX_ROLE_CHARACTERS, MAX_ROLE_DESCRIPTION, MAX_ROLES_OF_USER } from '../domain/role.ts'
-import { Email, exactly, LogoutAnswer, Password, SessionsAnswer, UserAnswer, Username } from './schemas.ts'
-
-/** At least one of these fields and no others. */
-function some<T extends TProperties>(fields: T) {
-  return Type.Partial(Type.Object(fields), { additionalProperties: false, minProperties: 1 })
-}
+import { Email, exactly, LogoutAnswer, oneOf, Password, SessionsAnswer, some, UserAnswer, Username } from './schemas.ts'
 
 export const UserParams = exactly({ id: Type.String() })
 export const UserSessionParams = exactly({ id: Type.String(), sid: Type.String() })
@@ -15,6 +10,10 @@ export const RoleParams = exactly({ name: Type.String() })
 export const ProfileBody = some({
   email: Email,
   username: Type.Union([Username, Type.Null()], { description: 'null for none' }),
+  current_password: Type.String({
+    format: 'password',
+    description: 'Needed when the e-mail address of the own account changes; for others it is refused',
+  }),
 })
 
 export const PasswordBody = exactly({
@@ -40,7 +39,7 @@ export const AdministrationBody = some({
   is_verified: Type.Boolean(),
 })
 
-const Flag = Type.Union([Type.Literal('true'), Type.Literal('false')])
+const Flag = oneOf(['true', 'false'])
 
 export const UserListQuery = exactly({
   email: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'What the address begins with' })),

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { exactly } from './schemas.ts'
+import { exactly, LogoutAnswer, some } from './schemas.ts'
 
 // A token is at most 8 KiB; a password at most 1024 bytes, which the domain counts.
 const TokenText = Type.String({ maxLength: 8192 })
@@ -81,13 +81,10 @@ const ClientName = Type.String({ minLength: 1, maxLength: 100 })
 const Permissions = Type.Array(Type.String({ maxLength: 64 }), { maxItems: 64, description: 'What its tokens may do' })
 const Time = Type.String({ format: 'date-time' })
 
-export const ClientParams = exactly({ clientId: ClientId })
+// As with users, what is no id is the id of nobody.
+export const ClientParams = exactly({ clientId: Type.String() })
 export const CreateClientBody = exactly({ name: ClientName, permissions: Type.Optional(Permissions) })
-export const UpdateClientBody = exactly({
-  name: Type.Optional(ClientName),
-  permissions: Type.Optional(Permissions),
-  is_active: Type.Optional(Type.Boolean()),
-})
+export const UpdateClientBody = some({ name: ClientName, permissions: Permissions, is_active: Type.Boolean() })
 export const RotateSecretBody = exactly({
   overlap: Type.Optional(
     Type.Integer({
@@ -113,8 +110,14 @@ export const ClientAnswer = Type.Object({
   updated_at: Time,
 })
 
-export const ClientSecretAnswer = Type.Object({
+/** The client after a change; where that ended tokens, whether the services know. */
+export const ChangedClientAnswer = Type.Object({
   ...ClientAnswer.properties,
+  propagated: Type.Optional(LogoutAnswer.properties.propagated),
+})
+
+export const ClientSecretAnswer = Type.Object({
+  ...ChangedClientAnswer.properties,
   client_secret: Type.String({ description: 'Shown this once' }),
 })
 
@@ -125,5 +128,5 @@ export const ClientListAnswer = Type.Object({
 
 export const ClientEndAnswer = Type.Object({
   message: Type.String(),
-  propagated: Type.Boolean({ description: 'Whether the feed to the services has acknowledged it' }),
+  propagated: LogoutAnswer.properties.propagated,
 })

@@ -6,6 +6,16 @@ export function exactly<T extends TProperties>(fields: T, description?: string):
   return Type.Object(fields, { additionalProperties: false, ...(description && { description }) })
 }
 
+/** At least one of these fields and no others. */
+export function some<T extends TProperties>(fields: T) {
+  return Type.Partial(Type.Object(fields), { additionalProperties: false, minProperties: 1 })
+}
+
+/** One of these texts. A union of literals would be as good, but for what it says to whoever sends another. */
+export function oneOf<const Values extends string[]>(values: Values, description?: string) {
+  return Type.Unsafe<Values[number]>({ type: 'string', enum: values, ...(description && { description }) })
+}
+
 // The domain says how long each may be; these bounds only keep what it looks at small.
 export const Email = Type.String({ maxLength: 255, description: 'E-mail address' })
 export const Username = Type.String({ maxLength: 50, description: 'User name' })
@@ -14,9 +24,7 @@ export const Password = Type.String({
   description: 'At least 8 characters, at most 1024 bytes, NFC',
 })
 const RefreshTokenText = Type.String({ maxLength: 256, description: 'Refresh token, for clients without cookies' })
-const TransportName = Type.Union([Type.Literal('cookie'), Type.Literal('body')], {
-  description: 'How the refresh token travels; cookie by default',
-})
+const TransportName = oneOf(['cookie', 'body'], 'How the refresh token travels; cookie by default')
 
 export const RegisterBody = exactly({
   email: Email,

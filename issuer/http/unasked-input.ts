@@ -13,11 +13,11 @@ export function addUnaskedInput(app: FastifyInstance): void {
   app.addHook('onRoute', ({ schema }) => {
     if (schema?.response) schema.querystring ??= NO_QUERY
   })
-  app.addHook('preValidation', async (request, reply) => {
+  app.addHook('preValidation', (request, reply, done) => {
     const { body, routeOptions } = request
     // Many clients write an empty object where they have nothing to say.
-    if (body === undefined || routeOptions.schema?.body || isEmptyObject(body)) return
-    return sendProblem(reply, 'invalid_request', { errors: ['body: none is asked for here'] })
+    if (body === undefined || routeOptions.schema?.body || isEmptyObject(body)) return done()
+    void sendProblem(reply, 'invalid_request', { errors: ['body: none is asked for here'] })
   })
 }
 

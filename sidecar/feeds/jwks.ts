@@ -12,6 +12,8 @@ import { createKeyFile, type KeptKeys } from './jwks-file.ts'
 
 export interface KeyFetcherOptions {
   ring: KeyRing
+  /** Whose keys they are: the `iss` claim. */
+  issuer: string
   /** The JWK Set of the issuer. */
   url: string
   /** PEM of a certificate authority to trust for it instead of the usual ones. */
@@ -38,10 +40,12 @@ export interface KeyFetcher {
    */
   lookUp(kid: string): Promise<'known' | 'absent' | 'unavailable'>
   /**
-   * As {@link lookUp}, but waits for as long as it takes to know.
+   * As {@link lookUp}, but waits for as long as it takes to know. A fetch that began after the key was first heard of
+   * answers for it, so that a flood of unknown keys costs no more than one.
+   * @param heardAt by `performance.now()`; now, unless it is given
    * @returns `unavailable` only when `signal` was aborted
    */
-  settle(kid: string, signal: AbortSignal): Promise<'known' | 'absent' | 'unavailable'>
+  settle(kid: string, signal: AbortSignal, heardAt?: number): Promise<'known' | 'absent' | 'unavailable'>
   /**
    * Drops a key for good, from the ring and from the set on disk.
    * @param exp until when a set that has it could be found anywhere: seconds
@@ -64,12 +68,13 @@ const ABSENT_FOR_MS = 30_000
 export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   const { ring, url, refreshMs, cooldownMs, maxStaleMs, clock, log, lifecycle } = options
   const { signal } = lifecycle
-  const file = createKeyFile(options.cachePath, log)
+  const file = createKeyFile(options.cachePath, options.issuer, log)
   const agent = new Agent({ connections: 1, connect: { timeout: FETCH_DEADLINE_MS, ca: options.ca } })
   const absent = new LRUCache<string, true>({ max: MAX_ABSENT, ttl: ABSENT_FOR_MS })
   const ready = Promise.withResolvers<void>()
   let fetching: Promise<boolean> | undefined
-  let [begun, lastGood] = [0, 0]
+  /** When the last fetch began that brought keys. */
+  let lastGood = Number.NEGATIVE_INFINITY
   let attemptedAt = Number.NEGATIVE_INFINITY
   let failing = false
   let writing = Promise.resolve()
@@ -98,12 +103,12 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   }
 
   const fetchKeys = async () => {
-    const ordinal = ++begun
-    attemptedAt = performance.now()
+    const began = performance.now()
+    attemptedAt = began
     try {
-      const keys = await download(url, agent, signal)
+      const keys = await downloadKeys(url, agent, signal)
       const nowMs = clock.now()
-      lastGood = ordinal
+      lastGood = began
       accept({ keys, fetchedAtMs: nowMs })
       outcomes.inc({ outcome: 'fetched' })
       if (failing) log.info('the keys of the issuer can be fetched again')
@@ -170,13 +175,12 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       if (!ring.keyFor(kid)) absent.set(kid, true)
       return verdict(kid) ?? 'absent'
     },
-    async settle(kid, until) {
-      const asked = begun
+    async settle(kid, until, heardAt = performance.now()) {
       while (!until.aborted && !signal.aborted) {
         const known = verdict(kid)
         if (known) return known
-        // Whoever caused it: a fetch that began after the question has answered it.
-        if (lastGood > asked) {
+        // Whoever caused it.
+        if (lastGood > heardAt) {
           absent.set(kid, true)
           return 'absent'
         }
@@ -196,8 +200,11 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   }
 }
 
-/** @throws when the answer is anything but a key set with at least one key that can be used */
-async function download(url: string, dispatcher: Agent, signal: AbortSignal): Promise<VerificationKey[]> {
+/**
+ * Fetches a key set, once, within 5 s.
+ * @throws when the answer is anything but a key set with at least one key that can be used
+ */
+export async function downloadKeys(url: string, dispatcher: Agent, signal: AbortSignal): Promise<VerificationKey[]> {
   const { statusCode, body } = await request(url, {
     dispatcher,
     // A cache between could answer with a set from before the key that is looked for.

@@ -169,9 +169,10 @@ function typesOf({ type, anyOf, const: only }: Schema): Set<string> {
   return new Set([type ?? typeof only])
 }
 
-function outOfBounds({ type, anyOf, const: only, items, ...bounds }: Schema): unknown[] {
+function outOfBounds({ type, anyOf, const: only, enum: known, items, ...bounds }: Schema): unknown[] {
   const { maxLength, minLength = 0, pattern, format, minimum, maximum, maxItems } = bounds
-  if (anyOf) return anyOf.every((schema) => schema.const !== undefined) ? ['', 'COOKIE', 'cookie\u0000'] : []
+  if (anyOf) return []
+  if (known) return ['', 'COOKIE', 'cookie\u0000']
   if (only !== undefined) return ['', `${only} `]
   if (type === 'array') {
     const tooMany = Array.from({ length: (maxItems ?? 1000) + 1 }, (_, n) => `a${n}`)

@@ -56,6 +56,7 @@ export function countingHasher(): PasswordHasher & { calls: string[] } {
       return hash === digest(password)
     },
     needsRehash: (hash) => !hash.startsWith('fake$'),
+    enter: () => () => {},
     fullForS: () => undefined,
   }
 }
@@ -170,6 +171,7 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
     keySet,
     signingKeys: counting(stores.signingKeys, 'signingKeys', calls),
     sealing,
+    peers: { ownLifetimeS: () => ACCESS_TTL_MS / 1000, longestLifetimeS: () => ACCESS_TTL_MS / 1000 },
     macKeys: refreshTokenKeys([MASTER_KEY]),
     sign: createSignEvent({ keySet, clock }, { issuer: ISSUER, audience: ['sallyport'] }),
     feed: {
@@ -186,7 +188,6 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
   const rules: ServerRules = {
     issuer: ISSUER,
     audience: ['sallyport'],
-    accessTokenTtlMs: ACCESS_TTL_MS,
     profileClaims: ['tier', 'email', 'email_verified'],
     refreshTtlMs: 28 * DAY_MS,
     idleMs: 14 * DAY_MS,

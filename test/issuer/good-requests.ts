@@ -121,7 +121,7 @@ function likelyValues({ user, victim, tokens, victims, client, verify, reset, ki
     'POST /auth/resend-verification': { email: user.email },
     'POST /auth/verify-email': { token: verify },
     'POST /auth/reset-password': { token: reset, password: `${PASSWORD} 2` },
-    'PUT /users/me': profile,
+    'PUT /users/me': { ...profile, current_password: PASSWORD },
     'POST /users/me/password': { current_password: PASSWORD, new_password: `${PASSWORD} 2` },
     'PUT /users/:id': profile,
     'PUT /users/:id/verify': {},

@@ -60,9 +60,21 @@ const text: fc.Arbitrary<string> = fc.oneof(
 
 /** Any value that this schema takes, the nasty ones before the others. */
 export function fitting(schema: Schema): fc.Arbitrary<unknown> {
-  const { type, properties = {}, required = [], items, anyOf, const: only, pattern, format, minLength = 0 } = schema
+  const {
+    type,
+    properties = {},
+    required = [],
+    items,
+    anyOf,
+    const: only,
+    enum: known,
+    pattern,
+    format,
+    minLength = 0,
+  } = schema
   if (anyOf) return fc.oneof(...anyOf.map(fitting))
   if (only !== undefined) return fc.constant(only)
+  if (known) return fc.constantFrom(...known)
   if (type === 'object') {
     const entries = Object.entries(properties).map(([key, field]) => [key, fitting(field)] as const)
     return fc.record(Object.fromEntries(entries), { requiredKeys: required })

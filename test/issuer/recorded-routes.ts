@@ -9,6 +9,7 @@ export interface Schema {
   items?: Schema
   anyOf?: Schema[]
   const?: unknown
+  enum?: unknown[]
   format?: string
   pattern?: string
   minLength?: number

@@ -1,5 +1,8 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'tap'
 import { createLog } from '../../shared/log.ts'
+import { startNode } from '../helpers/process.ts'
 
 function lines() {
   const written: string[] = []
@@ -31,4 +34,34 @@ test('secrets that are logged by mistake are not shown', async (t) => {
   const { log, written } = lines()
   log.info({ authorization: 'Bearer x.y.z', request: { headers: { cookie: 'x.y.z' } }, user: { email: 'x.y.z' } }, 'm')
   t.notMatch(written.join(), /x\.y\.z/)
+})
+
+test('what was logged is written, however the process ends', async (t) => {
+  const log = new URL('../../shared/log.ts', import.meta.url).href
+  const long = 'x'.repeat(20_000)
+  for (const [end, code] of [
+    ['', 0],
+    ['process.exit(3)', 3],
+    ['throw new Error("an end")', 1],
+    ['setImmediate(() => setImmediate(() => process.exit(4)))', 4],
+  ] as const) {
+    const file = join(t.testdir(), 'program.mjs')
+    writeFileSync(
+      file,
+      `import { createLog } from '${log}'
+      const log = createLog('test', 'info')
+      log.info('first')
+      log.info({ long: '${long}' }, 'second')
+      log.info('third')
+      ${end}`,
+    )
+    const program = startNode(t, file)
+    t.equal((await program.waitForExit()).code, code)
+    const lines = program.stdout().trimEnd().split('\n')
+    t.same(
+      lines.map((line) => JSON.parse(line).msg),
+      ['first', 'second', 'third'],
+      end,
+    )
+  }
 })

@@ -11,7 +11,7 @@ import { readUserPage, toUser, type UserDocument } from './user-pages.ts'
  */
 export function createMongoUsers(db: Db): Users {
   const users = db.collection<UserDocument>('users')
-  const readById = createReadById(users, LINEARIZABLE)
+  const readById = createReadById<UserDocument>(db, 'users')
   return {
     insert: ({ id, ...rest }) =>
       unlessTaken(async () => {

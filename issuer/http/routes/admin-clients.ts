@@ -4,10 +4,12 @@ import type { Clock } from '../../../shared/clock.ts'
 import type { AdministerClients, ClientResult } from '../../domain/administer-clients.ts'
 import type { Administrator } from '../../domain/administrator.ts'
 import { publicClient } from '../../domain/client.ts'
+import type { Ended } from '../../domain/revoke.ts'
 import { type PermissionGuard, type Permitted, withPermission } from '../authenticate.ts'
 import { sendProblem } from '../problems.ts'
 import { bearerAuth, problems } from '../schemas.ts'
 import {
+  ChangedClientAnswer,
   ClientAnswer,
   ClientEndAnswer,
   ClientListAnswer,
@@ -42,10 +44,15 @@ export function addAdminClientRoutes(app: FastifyInstance, routes: AdminClientRo
   })
   const params = ClientParams
 
-  const send = (reply: FastifyReply, result: ClientResult<{ secret?: string }>, status = 200) => {
+  const send = (reply: FastifyReply, result: ClientResult<{ secret?: string; ended?: Ended | undefined }>) => {
     if (!result.ok) return sendProblem(reply, result.code, 'errors' in result ? { errors: result.errors } : {})
-    const shown = publicClient(result.client, clock.now())
-    return reply.code(status).send({ ...shown, ...(result.secret && { client_secret: result.secret }) })
+    const { client, secret, ended } = result
+    if (ended && !ended.propagated) reply.code(202)
+    return reply.send({
+      ...publicClient(client, clock.now()),
+      ...(secret && { client_secret: secret }),
+      ...(ended && { propagated: ended.propagated }),
+    })
   }
 
   app.get(
@@ -65,7 +72,7 @@ export function addAdminClientRoutes(app: FastifyInstance, routes: AdminClientRo
     describe('Create a service client', { 201: ClientSecretAnswer }, { body: CreateClientBody }),
     withPermission<CreateRequest>(routes, 'clients:write', async (who, request, reply) => {
       const { name, permissions = [] } = request.body
-      return send(reply, await clients.create({ name, permissions }, administrator(who)), 201)
+      return send(reply.code(201), await clients.create({ name, permissions }, administrator(who)))
     }),
   )
   app.get(
@@ -80,7 +87,7 @@ export function addAdminClientRoutes(app: FastifyInstance, routes: AdminClientRo
     '/admin/clients/:clientId',
     describe(
       'Change a service client. When it loses a permission or is switched off, its tokens end.',
-      { 200: ClientAnswer },
+      { 200: ChangedClientAnswer, 202: ChangedClientAnswer },
       { params, body: UpdateClientBody },
     ),
     withPermission<UpdateRequest>(routes, 'clients:write', async (who, request, reply) => {
@@ -92,7 +99,11 @@ export function addAdminClientRoutes(app: FastifyInstance, routes: AdminClientRo
   app.post<RotateRoute>(
     '/admin/clients/:clientId/secret',
     {
-      ...describe('A new secret', { 200: ClientSecretAnswer }, { params, body: RotateSecretBody }),
+      ...describe(
+        'A new secret',
+        { 200: ClientSecretAnswer, 202: ClientSecretAnswer },
+        { params, body: RotateSecretBody },
+      ),
       preValidation: async (request) => {
         if (request.body === undefined) request.body = {}
       },

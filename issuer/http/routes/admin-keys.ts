@@ -4,7 +4,7 @@ import type { Clock } from '../../../shared/clock.ts'
 import type { KeySet } from '../../domain/key-set.ts'
 import type { RevokeKey } from '../../domain/revoke-key.ts'
 import type { RotateKeys } from '../../domain/rotate-keys.ts'
-import { publicKeyState } from '../../domain/signing-key.ts'
+import { type KeyRules, publicKeyState } from '../../domain/signing-key.ts'
 import { type PermissionGuard, withPermission } from '../authenticate.ts'
 import { sendProblem } from '../problems.ts'
 import { bearerAuth, problems } from '../schemas.ts'
@@ -15,8 +15,7 @@ export interface AdminKeyRoutes extends PermissionGuard {
   rotateKeys: RotateKeys
   revokeKey: RevokeKey
   clock: Clock
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  keyRules: Pick<KeyRules, 'lifetimeS'>
 }
 
 type RotateRoute = { Body: Static<typeof RotateKeyBody> }
@@ -24,14 +23,14 @@ type RevokeRoute = { Params: Static<typeof KeyParams> }
 
 /** The signing keys, without restarting anything. */
 export function addAdminKeyRoutes(app: FastifyInstance, routes: AdminKeyRoutes): void {
-  const { keySet, rotateKeys, revokeKey, clock, lifetimeS } = routes
+  const { keySet, rotateKeys, revokeKey, clock, keyRules } = routes
   const common = { tags: ['admin'], security: bearerAuth }
   app.get(
     '/admin/keys',
     { schema: { ...common, summary: 'Signing keys', response: { 200: KeyListAnswer, ...problems } } },
     withPermission(routes, 'keys:read', async () => {
       await keySet.reload()
-      return { keys: keySet.stored().map((key) => publicKeyState(key, clock.now(), lifetimeS)) }
+      return { keys: keySet.stored().map((key) => publicKeyState(key, clock.now(), keyRules.lifetimeS)) }
     }),
   )
   app.post<RotateRoute>(

@@ -1,5 +1,6 @@
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { readBearer } from '../../../shared/bearer.ts'
 import { counter, type Metrics } from '../../../shared/metrics.ts'
 import type { Login } from '../../domain/login.ts'
 import type { Logout } from '../../domain/logout.ts'
@@ -8,7 +9,6 @@ import type { Register } from '../../domain/register.ts'
 import type { Ended } from '../../domain/revoke.ts'
 import type { ClientFacts } from '../../domain/start-session.ts'
 import { publicUser } from '../../domain/user.ts'
-import { readBearer } from '../authenticate.ts'
 import { clientAddress } from '../client-address.ts'
 import { sendProblem } from '../problems.ts'
 import type { RefreshCookie } from '../refresh-cookie.ts'
@@ -129,7 +129,7 @@ function addRefresh(app: FastifyInstance, { refresh, cookie, sendTokens }: AuthR
 
 function addLogout(app: FastifyInstance, { logout, cookie }: AuthRoutes): void {
   const handler = async (request: FastifyRequest<LogoutRequest>, reply: FastifyReply) => {
-    const bearer = readBearer(request)
+    const bearer = readBearer(request.raw.rawHeaders)
     if (!bearer.ok) return sendProblem(reply, 'token_invalid')
     const credential = cookie.read(request, request.body.refresh_token)
     if (!credential.ok) return sendProblem(reply, 'credentials_conflict')

@@ -1,15 +1,15 @@
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { readBearer } from '../../../shared/bearer.ts'
 import type { Authenticate } from '../../domain/authenticate.ts'
 import type { EffectiveGrants } from '../../domain/effective-grants.ts'
 import type { Introspect } from '../../domain/introspect.ts'
 import type { Permission } from '../../domain/permissions.ts'
 import type { RevokeToken } from '../../domain/revoke-token.ts'
-import { readBearer } from '../authenticate.ts'
 import { clientAddress } from '../client-address.ts'
 import { authenticateClientOf } from '../client-authentication.ts'
 import { addFormParser } from '../form-body.ts'
-import { answerOAuthError, type OAuthError, sendOAuthError } from '../oauth-errors.ts'
+import { type OAuthError, sendOAuthError } from '../oauth-errors.ts'
 import { IgnoredQuery, IntrospectionAnswer, oauthErrors, TokenParameterBody } from '../schemas-oauth.ts'
 import { addTokenRoutes, type TokenRoutes } from './token.ts'
 
@@ -26,7 +26,9 @@ type TokenParameterRequest = FastifyRequest<{ Body: Static<typeof TokenParameter
 export function addOAuthRoutes(app: FastifyInstance, routes: OAuthRoutes): void {
   app.register(async (oauth) => {
     addFormParser(oauth)
-    oauth.setErrorHandler(answerOAuthError)
+    oauth.addHook('onRoute', (route) => {
+      route.config = { ...route.config, errors: 'oauth' }
+    })
     oauth.addHook('preValidation', async (request) => void readParameters(request))
     addTokenRoutes(oauth, routes)
     addIntrospection(oauth, routes)
@@ -64,7 +66,7 @@ async function refuseIntrospection(
   { authenticate, effectiveGrants, authenticateClient }: OAuthRoutes,
 ): Promise<{ error: OAuthError; description?: string } | undefined> {
   if (/^bearer /i.test(request.headers.authorization ?? '')) {
-    const bearer = readBearer(request)
+    const bearer = readBearer(request.raw.rawHeaders)
     const result = bearer.ok && bearer.token !== undefined ? await authenticate.principal(bearer.token) : undefined
     if (!result?.ok) return { error: 'invalid_token' }
     const { permissions } = await effectiveGrants(result.principal)

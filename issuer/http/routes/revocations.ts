@@ -1,9 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { OutgoingHttpHeaders } from 'node:http'
 import type { Writable } from 'node:stream'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { PROBLEM_TYPE, type ProblemCode, problemDocument } from '../../../shared/problem.ts'
 import type { LedgerDigest } from '../../../shared/revocation-digest.ts'
+import { sendProblem } from '../problems.ts'
 import { exactly } from '../schemas.ts'
 
 /** The feed as this route needs it. */
@@ -23,6 +24,7 @@ export interface RevocationRoutes {
 }
 
 /** The instant that sidecars have agreed on: seconds since the Unix epoch. */
+const NO_CUT = 'querystring/cut: in the future, or too far back'
 const DigestQuery = exactly({ cut: Type.String({ pattern: '^[1-9][0-9]{0,11}$' }) })
 
 /**
@@ -37,9 +39,10 @@ export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feed
 
   // Before anything of the request is looked at.
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
-    if (!expected) return refuse(reply, 'not_found')
-    if (timingSafeEqual(sha256(request.headers.authorization ?? ''), expected)) return
-    return refuse(reply.header('www-authenticate', 'Bearer realm="sallyport"'), 'token_invalid')
+    if (!expected) return sendProblem(reply, 'not_found')
+    const { authorization } = request.headers
+    if (authorization === undefined) return sendProblem(reply, 'token_missing')
+    if (!timingSafeEqual(sha256(authorization), expected)) return sendProblem(reply, 'token_invalid')
   }
   // No HEAD: it would open a stream that nobody reads.
   const common = { exposeHeadRoute: false, onRequest }
@@ -48,6 +51,7 @@ export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feed
     const lastEventId = request.headers['last-event-id']
     reply.hijack()
     reply.raw.writeHead(200, {
+      ...(reply.getHeaders() as OutgoingHttpHeaders),
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       // Proxies that buffer would hold events back.
@@ -60,14 +64,9 @@ export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feed
   const schema = { hide: true, querystring: DigestQuery } as object
   app.get<{ Querystring: { cut: string } }>('/revocations/digest', { ...common, schema }, async (request, reply) => {
     const asked = digest(Number(request.query.cut))
-    if (!asked.ok) return refuse(reply, asked.code)
+    if (!asked.ok) return sendProblem(reply, asked.code, asked.code === 'invalid_request' ? { errors: [NO_CUT] } : {})
     return reply.header('cache-control', 'no-store').send(await asked.digest)
   })
-}
-
-function refuse(reply: FastifyReply, code: ProblemCode): FastifyReply {
-  const problem = problemDocument(code)
-  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(JSON.stringify(problem))
 }
 
 /** Comparing digests takes the same time whatever differs, the length included. */

@@ -7,7 +7,8 @@ import type { Login } from '../../domain/login.ts'
 import type { Refresh } from '../../domain/refresh.ts'
 import { clientAddress } from '../client-address.ts'
 import { authenticateClientOf } from '../client-authentication.ts'
-import { type OAuthError, sendOAuthError, sendTooMany } from '../oauth-errors.ts'
+import { type OAuthError, sendOAuthError } from '../oauth-errors.ts'
+import { sendProblem } from '../problems.ts'
 import { IgnoredQuery, OAuthTokenAnswer, oauthErrors, TokenBody } from '../schemas-oauth.ts'
 
 export interface TokenRoutes {
@@ -53,7 +54,9 @@ export function addTokenRoutes(app: FastifyInstance, routes: TokenRoutes): void 
     const result = caller.ok ? await grant(request, caller.client) : caller
     issued.inc({ grant: type, outcome: result.ok ? 'ok' : result.error })
     if (result.ok) return sendTokens(reply, result)
-    if (result.error === 'throttled') return sendTooMany(reply.header('retry-after', result.retryAfterS))
+    if (result.error === 'throttled') {
+      return sendProblem(reply.header('retry-after', result.retryAfterS), 'too_many_requests')
+    }
     return sendOAuthError(reply, result.error, result.description)
   }
 

@@ -3,7 +3,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { AdministerUsers } from '../../domain/administer-users.ts'
 import type { ChangePassword } from '../../domain/change-password.ts'
 import type { RoleGrants } from '../../domain/grants.ts'
-import type { Profile, ProfileResult } from '../../domain/profile.ts'
+import type { OwnProfileResult, UpdateOwnProfile } from '../../domain/own-profile.ts'
+import type { Profile } from '../../domain/profile.ts'
 import { publicUser } from '../../domain/user.ts'
 import { asCaller, type PermissionGuard, withPermission } from '../authenticate.ts'
 import { sendProblem } from '../problems.ts'
@@ -14,6 +15,7 @@ import { clientFacts, sendEnded } from './auth.ts'
 
 export interface UserRoutes extends PermissionGuard {
   profile: Profile
+  updateOwnProfile: UpdateOwnProfile
   changePassword: ChangePassword
   administerUsers: AdministerUsers
   roleGrants: RoleGrants
@@ -37,8 +39,13 @@ export function addUserRoutes(app: FastifyInstance, routes: UserRoutes): void {
 
 const ended = { 200: LogoutAnswer, 202: LogoutAnswer }
 
+const confirmation = {
+  ...problems['4xx'],
+  description: 'password_required, password_wrong: another address of the own account takes the present password',
+}
+
 function addOwnProfile(app: FastifyInstance, routes: UserRoutes): void {
-  const { authenticate, profile, changePassword, roleGrants, cookie } = routes
+  const { authenticate, profile, updateOwnProfile, changePassword, roleGrants, cookie } = routes
   app.get(
     '/users/me',
     describe('Own profile, with what the roles permit', { 200: OwnProfileAnswer }),
@@ -50,14 +57,12 @@ function addOwnProfile(app: FastifyInstance, routes: UserRoutes): void {
   app.put<WithProfile>(
     '/users/me',
     describe(
-      'Change e-mail address or user name; a changed address has to be verified again',
-      { 200: UserAnswer },
-      {
-        body: ProfileBody,
-      },
+      'Change e-mail address or user name; another address takes the password, and has to be verified again',
+      { 200: UserAnswer, 403: confirmation },
+      { body: ProfileBody },
     ),
     asCaller<FastifyRequest<WithProfile>>(authenticate, async ({ user }, request, reply) =>
-      sendProfile(reply, await profile.update(user, request.body, user.id, clientFacts(request))),
+      sendProfile(reply, await updateOwnProfile(user, readChange(request.body), clientFacts(request))),
     ),
   )
   app.delete(
@@ -84,7 +89,7 @@ function addOwnProfile(app: FastifyInstance, routes: UserRoutes): void {
 }
 
 function addUsersById(app: FastifyInstance, routes: UserRoutes): void {
-  const { administerUsers, profile, cookie } = routes
+  const { administerUsers, profile, updateOwnProfile, cookie } = routes
   const params = UserParams
   const isSelf = (id: string, request: ById) => request.params.id === id
 
@@ -104,12 +109,9 @@ function addUsersById(app: FastifyInstance, routes: UserRoutes): void {
   app.put<WithId & WithProfile>(
     '/users/:id',
     describe(
-      'Change e-mail address or user name: of oneself, or with the permission',
-      { 200: UserAnswer },
-      {
-        params,
-        body: ProfileBody,
-      },
+      'Change e-mail address or user name: of oneself, as PUT /users/me, or with the permission',
+      { 200: UserAnswer, 403: confirmation },
+      { params, body: ProfileBody },
     ),
     withPermission<FastifyRequest<WithId & WithProfile>>(
       routes,
@@ -118,8 +120,10 @@ function addUsersById(app: FastifyInstance, routes: UserRoutes): void {
         const { params, body } = request
         const client = clientFacts(request)
         const own = 'user' in principal && principal.user.id === params.id ? principal.user : undefined
-        if (own) return sendProfile(reply, await profile.update(own, body, id, client))
-        return sendProfile(reply, await administerUsers.updateProfile(params.id, body, { id, grants }, client))
+        const { currentPassword, ...change } = readChange(body)
+        if (own) return sendProfile(reply, await updateOwnProfile(own, readChange(body), client))
+        if (currentPassword !== undefined) return sendProblem(reply, 'invalid_request', { errors: [NOT_OWN] })
+        return sendProfile(reply, await administerUsers.updateProfile(params.id, change, { id, grants }, client))
       },
       isSelf,
     ),
@@ -160,7 +164,14 @@ function addUsersById(app: FastifyInstance, routes: UserRoutes): void {
   )
 }
 
-function sendProfile(reply: FastifyReply, result: ProfileResult | { ok: false; code: 'forbidden' }) {
+const NOT_OWN = 'body/current_password: only for the own account'
+
+function readChange({ current_password: currentPassword, ...change }: Static<typeof ProfileBody>) {
+  return { ...change, ...(currentPassword !== undefined && { currentPassword }) }
+}
+
+function sendProfile(reply: FastifyReply, result: OwnProfileResult | { ok: false; code: 'forbidden' }) {
+  if (!result.ok && result.code === 'too_many_requests') reply.header('retry-after', result.retryAfterS)
   if (!result.ok) return sendProblem(reply, result.code, 'errors' in result ? { errors: result.errors } : {})
   return publicUser(result.user)
 }

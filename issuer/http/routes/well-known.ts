@@ -20,6 +20,9 @@ export interface WellKnownRoutes {
 /** How long a request for the keys waits for the store before it gets what is known: milliseconds. */
 const READ_DEADLINE_MS = 1000
 
+const PEM_TYPE = 'application/x-pem-file'
+const PEM = { [PEM_TYPE]: { schema: { type: 'string' } } }
+
 /** Keys and metadata: what anyone may read and cache. */
 export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes): void {
   const { keySet, issuer, passwordGrant, jwksMaxAgeS } = routes
@@ -37,7 +40,7 @@ export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes
         tags,
         summary: 'The public key that signs now, or the one named, as PEM',
         querystring: KeyQuery,
-        response: problems,
+        response: { 200: { description: 'PEM (RFC 7468)', content: PEM }, ...problems },
       },
     },
     async (request: FastifyRequest<{ Querystring: Static<typeof KeyQuery> }>, reply) => {
@@ -45,7 +48,7 @@ export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes
       const key = kid === undefined ? keySet.current() : keySet.keyFor(kid)
       if (!key) return sendProblem(reply, 'not_found')
       const pem = key.key.export({ format: 'pem', type: 'spki' }) as string
-      return sendCached(request, reply, 'application/x-pem-file', pem)
+      return sendCached(request, reply, PEM_TYPE, pem)
     },
   )
   const documents = { 'oauth-authorization-server': oauthMetadata, 'openid-configuration': openIdMetadata }

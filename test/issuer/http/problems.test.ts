@@ -1,8 +1,14 @@
+import { globSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { HashingOverloaded } from '../../../issuer/domain/ports.ts'
+import { PROBLEMS, type ProblemCode } from '../../../shared/problem.ts'
 import { buildIssuer, PASSWORD } from '../build.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 test('every error is a problem document', async (t) => {
   const issuer = await buildIssuer(t)
@@ -38,6 +44,76 @@ test('every error is a problem document', async (t) => {
   }
 })
 
+test('what is wrong with a body or a query is said in words', async (t) => {
+  const issuer = await buildIssuer(t)
+  type Call = Parameters<typeof issuer.call>
+  const text = { json: 'x', headers: { 'content-type': 'text/plain' } }
+  const registration = { email: 'a@example.com', password: PASSWORD, login: true }
+  const user = await issuer.register()
+  await issuer.parts.users.update(user.id, { roles: ['superuser'] })
+  const { access_token: token } = await issuer.login(user)
+  const rows: [name: string, call: Call, errors: string[]][] = [
+    ['broken JSON', ['POST', '/auth/login', { json: '{"email":' }], ['body: no valid JSON, or a field in it twice']],
+    [
+      'a field twice',
+      ['POST', '/auth/login', { json: '{"a":1,"a":2}' }],
+      ['body: no valid JSON, or a field in it twice'],
+    ],
+    ['another type', ['POST', '/auth/login', text], ['body: application/json is needed']],
+    [
+      'no type',
+      ['POST', '/auth/login', { json: '{}', headers: { 'content-type': '' } }],
+      ['body: application/json is needed'],
+    ],
+    [
+      'none of the values there are',
+      ['POST', '/auth/register', { json: { ...registration, transport: 'mail' } }],
+      ['body/transport: must be one of cookie, body'],
+    ],
+    [
+      'no flag',
+      ['GET', '/admin/users?is_active=yes', { token }],
+      ['querystring/is_active: must be one of true, false'],
+    ],
+  ]
+  for (const [name, call, errors] of rows) t.same((await issuer.call(...call)).body.errors, errors, name)
+
+  const { app } = issuer
+  for (const [type, payload, description] of [
+    ['application/json', '{', 'body: no valid JSON, or a field in it twice'],
+    ['application/x-www-form-urlencoded', 'token=a&token=b', 'body: no valid form, or a parameter in it twice'],
+    ['text/plain', 'x', 'body: application/x-www-form-urlencoded or application/json is needed'],
+  ] as const) {
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/oauth/revoke',
+      headers: { 'content-type': type },
+      payload,
+    })
+    t.equal(answer.json().error_description, description)
+  }
+})
+
+test('the document lists every code that this issuer answers with', async (t) => {
+  const issuer = await buildIssuer(t)
+  const { info } = (await issuer.call('GET', '/openapi.json')).body
+  const listed = [...info.description.matchAll(/^- `(\w+)` \((\d+)\): /gm)].map(([, code, status]) => [
+    code,
+    Number(status),
+  ])
+  const codes = Object.fromEntries(listed)
+  for (const file of globSync('issuer/{http,domain}/**/*.ts', { cwd: ROOT })) {
+    // It names those that it leaves out.
+    if (file.endsWith('open-api.ts')) continue
+    for (const [, code] of readFileSync(join(ROOT, file), 'utf8').matchAll(
+      /'([a-z]+(?:_[a-z]+)+|forbidden|conflict|overloaded)'/g,
+    )) {
+      if (Object.hasOwn(PROBLEMS, code!)) t.equal(codes[code!], PROBLEMS[code as ProblemCode][0], `${file}: ${code}`)
+    }
+  }
+  for (const code of ['upstream_timeout', 'revocations_stale']) t.notOk(code in codes, `${code} is a sidecar's`)
+})
+
 function form() {
   return { json: `email=a&password=${PASSWORD}`, headers: { 'content-type': 'application/x-www-form-urlencoded' } }
 }
@@ -50,6 +126,7 @@ test('what went wrong inside stays inside', async (t) => {
         throw new Error('secret detail of the inside')
       },
       needsRehash: () => false,
+      enter: () => () => {},
       fullForS: () => undefined,
     },
   })
@@ -63,7 +140,13 @@ test('a full hashing lane is 503 with a time to come again', async (t) => {
     throw new HashingOverloaded(5)
   }
   const issuer = await buildIssuer(t, {
-    hasher: { hash: overloaded, verify: overloaded, needsRehash: () => false, fullForS: () => undefined },
+    hasher: {
+      hash: overloaded,
+      verify: overloaded,
+      needsRehash: () => false,
+      enter: () => () => {},
+      fullForS: () => undefined,
+    },
   })
   for (const path of ['/auth/login', '/auth/register']) {
     const answer = await issuer.call('POST', path, { json: { email: 'a@example.com', password: PASSWORD } })

@@ -15,6 +15,7 @@ import { base, manualClock, metric, signingKey } from '../../helpers/revocations
 
 const [one, two] = [signingKey(), signingKey('EdDSA')]
 const HOUR = 3_600_000
+const ISSUER = 'https://issuer.example'
 
 const jwks = (...keys: SigningKeyPair[]) => JSON.stringify({ keys: keys.map(toJwk) })
 
@@ -43,7 +44,8 @@ function startFetcher(t: Test, url: string, more: Partial<KeyFetcherOptions> = {
   const parts = base(t)
   const clock = manualClock()
   const ring = createKeyRing({ maxStaleMs: more.maxStaleMs ?? HOUR })
-  const options = { refreshMs: HOUR, cooldownMs: HOUR, maxStaleMs: HOUR, ring, url, clock, ...parts, ...more }
+  const times = { refreshMs: HOUR, cooldownMs: HOUR, maxStaleMs: HOUR }
+  const options = { issuer: ISSUER, ...times, ring, url, clock, ...parts, ...more }
   return { ...parts, clock, ring, keys: startKeyFetcher(options) }
 }
 
@@ -141,6 +143,21 @@ test('settle: waits through an outage and is not starved by others who ask', asy
   t.equal(early, 'waiting')
   issuer.answer = (res) => res.end(jwks(one, two))
   t.same(await settled, ['known', 'absent'])
+})
+
+test('settle: a flood of unknown keys that came at one moment is settled by one fetch', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { cooldownMs: 100 })
+  await keys.ready
+  const { signal } = new AbortController()
+  const [heardAt, before] = [performance.now(), issuer.requests]
+  issuer.answer = (res) => res.end(jwks(one, two))
+  // One after the other, as a feed reads them.
+  for (let n = 0; n < 50; n++) t.equal(await keys.settle(`forged ${n}`, signal, heardAt), 'absent')
+  t.equal(await keys.settle(two.kid, signal, heardAt), 'known')
+  t.equal(issuer.requests, before + 1)
+  t.equal(await keys.settle('heard of later', signal), 'absent')
+  t.equal(issuer.requests, before + 2, 'what came after the fetch is asked for again')
 })
 
 test('settle: ends when nobody waits any more', async (t) => {
@@ -242,10 +259,13 @@ test('a revoked key is forgotten on disk too, and neither the disk nor the issue
 
 test('a key that is revoked while the issuer is away is gone from the disk before the process ends', async (t) => {
   const cachePath = join(folderFor(t), 'jwks.json')
-  writeFileSync(cachePath, JSON.stringify({ fetchedAtMs: Date.now(), jwks: JSON.parse(jwks(one, two)) }))
+  writeFileSync(
+    cachePath,
+    JSON.stringify({ issuer: ISSUER, fetchedAtMs: Date.now(), jwks: JSON.parse(jwks(one, two)) }),
+  )
   const first = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
   await first.keys.ready
-  t.ok(first.ring.keyFor(two.kid), 'a file of an earlier version has no list of revoked keys')
+  t.ok(first.ring.keyFor(two.kid), 'nothing was revoked')
   first.keys.revoke(two.kid, 4e9)
   await first.lifecycle.close()
   const second = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
@@ -258,27 +278,60 @@ test('a key that is revoked while the issuer is away is gone from the disk befor
   t.same(JSON.parse(readFileSync(cachePath, 'utf8')).revoked, [['another', 8e9]], 'what is over is forgotten')
 })
 
-test('a set on disk that is too old, from the future, or not a set is not used', async (t) => {
+test('a set on disk that is too old, from the future, of another issuer or not a set is not used, and one line says so', async (t) => {
   const cachePath = join(folderFor(t), 'jwks.json')
   const now = Date.now()
   const keys = JSON.parse(jwks(one))
-  const rows: [string, string][] = [
-    ['too old', JSON.stringify({ fetchedAtMs: now - 2 * HOUR, jwks: keys })],
-    ['from the future', JSON.stringify({ fetchedAtMs: now + HOUR, jwks: keys })],
-    ['without a time', JSON.stringify({ jwks: keys })],
-    ['broken', '{"fetchedAtMs":'],
-    ['no object', 'null'],
-    ['revocations that are no list', JSON.stringify({ fetchedAtMs: now, jwks: keys, revoked: { [one.kid]: 1 } })],
-    ['a malformed revocation', JSON.stringify({ fetchedAtMs: now, jwks: keys, revoked: [[one.kid, 'soon']] })],
-    ['symmetric', JSON.stringify({ fetchedAtMs: now, jwks: { keys: [{ kty: 'oct', kid: 'x', k: 'AAAA' }] } })],
+  const whole = { issuer: ISSUER, fetchedAtMs: now, jwks: keys, revoked: [] }
+  const without = (field: keyof typeof whole) => ({ ...whole, [field]: undefined })
+  const symmetric = { keys: [{ kty: 'oct', kid: 'x', k: 'AAAA' }] }
+  const rows: [name: string, content: object | string | null, reason: RegExp][] = [
+    ['too old', { ...whole, fetchedAtMs: now - 2 * HOUR }, /too old/],
+    ['from the future', { ...whole, fetchedAtMs: now + HOUR }, /future/],
+    ['without a time', without('fetchedAtMs'), /malformed/],
+    ['a time that is none', { ...whole, fetchedAtMs: String(now) }, /malformed/],
+    ['another issuer', { ...whole, issuer: 'https://issuer2.example' }, /of another issuer/],
+    ['almost this issuer', { ...whole, issuer: `${ISSUER}/` }, /of another issuer/],
+    ['of an earlier version: no issuer', without('issuer'), /malformed/],
+    ['truncated', JSON.stringify(whole).slice(0, -20), /not JSON/],
+    ['empty', '', /not JSON/],
+    ['no object', null, /malformed/],
+    ['no set', without('jwks'), /malformed/],
+    ['revocations that are no list', { ...whole, revoked: { [one.kid]: 1 } }, /malformed/],
+    ['a malformed revocation', { ...whole, revoked: [[one.kid, 'soon']] }, /malformed/],
+    ['symmetric', { ...whole, jwks: symmetric }, /no key/],
   ]
-  for (const [name, content] of rows) {
-    writeFileSync(cachePath, content)
-    const { ring, metrics, lifecycle } = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
+  for (const [name, content, reason] of rows) {
+    writeFileSync(cachePath, typeof content === 'string' ? content : JSON.stringify(content))
+    const { ring, metrics, lifecycle, lines } = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
     await eventually(async () => (await fetches(metrics, 'failed')) > 0)
     t.equal(ring.size, 0, name)
+    const said = lines.filter((line) => line.includes('the kept keys'))
+    t.equal(said.length, 1, `${name}: one line`)
+    t.match(said[0], reason, name)
     await lifecycle.close()
   }
+  writeFileSync(cachePath, JSON.stringify(whole))
+  const { ring, keys: fetcher, lines } = startFetcher(t, 'http://127.0.0.1:1/', { cachePath })
+  await fetcher.ready
+  t.equal(ring.size, 1, 'the whole is')
+  t.same(
+    lines.filter((line) => line.includes('the kept keys')),
+    [],
+  )
+})
+
+test("what another issuer's keys were revoked for does not concern this one", async (t) => {
+  const cachePath = join(folderFor(t), 'jwks.json')
+  const kept = { issuer: 'https://before.example', fetchedAtMs: Date.now(), revoked: [[one.kid, 4e9]] }
+  writeFileSync(cachePath, JSON.stringify({ ...kept, jwks: JSON.parse(jwks(two)) }))
+  const issuer = await startIssuer(t)
+  const { ring, keys, lifecycle } = startFetcher(t, issuer.url, { cachePath })
+  await keys.ready
+  t.ok(ring.keyFor(one.kid))
+  t.notOk(ring.keyFor(two.kid))
+  await lifecycle.close()
+  t.match(JSON.parse(readFileSync(cachePath, 'utf8')), { issuer: ISSUER, revoked: [] }, 'the file is replaced')
 })
 
 test('a folder that cannot be written costs a warning and no more', async (t) => {

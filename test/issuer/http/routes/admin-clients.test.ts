@@ -33,7 +33,7 @@ test('create, list, get, change, delete', async (t) => {
 
   t.match(await issuer.call('DELETE', path, { token }), { status: 200, body: { propagated: true } })
   for (const method of ['GET', 'DELETE']) t.equal((await issuer.call(method, path, { token })).status, 404)
-  t.equal((await issuer.call('PUT', path, { token, json: {} })).status, 404)
+  t.equal((await issuer.call('PUT', path, { token, json: { name: 'x' } })).status, 404)
   t.equal((await issuer.call('POST', `${path}/secret`, { token })).status, 404)
   t.notMatch(JSON.stringify(issuer.audit), client_secret)
   t.same(
@@ -140,7 +140,7 @@ test('who may: the permission; and nobody hands on or takes over more than they 
   const path = `/admin/clients/${weak.client_id}`
   const rows: [method: string, path: string, json: object | undefined][] = [
     ['POST', '/admin/clients', { name: 'x' }],
-    ['PUT', path, {}],
+    ['PUT', path, { name: 'x' }],
     ['POST', `${path}/secret`, {}],
     ['DELETE', path, undefined],
   ]
@@ -212,7 +212,7 @@ test('bad input is refused and nothing is stored', async (t) => {
   for (const json of [{ is_active: 'no' }, { secret: 'x' }, { name: null }]) {
     t.equal((await issuer.call('PUT', `/admin/clients/${client_id}`, { token, json })).status, 400)
   }
-  t.equal((await issuer.call('GET', '/admin/clients/not-an-id', { token })).status, 400)
+  t.equal((await issuer.call('GET', '/admin/clients/not-an-id', { token })).status, 404)
 })
 
 test('a deletion whose revocation could not be recorded leaves the client off, and is done when repeated', async (t) => {
@@ -240,4 +240,34 @@ test('a deletion whose revocation could not be recorded leaves the client off, a
   t.equal((await issuer.call('DELETE', path, { token })).status, 200)
   t.equal((await issuer.call('GET', path, { token })).status, 404)
   t.match(issuer.events.at(-1), { revocation: { kind: 'user', sub: client.client_id, epoch: 2 } })
+})
+
+test('what ends tokens says whether the services know; what ends none says nothing of it', async (t) => {
+  let away = false
+  const events: unknown[] = []
+  const publisher = {
+    async publish(outgoing: unknown[]) {
+      if (away) throw new Error('no broker')
+      events.push(...outgoing)
+    },
+  }
+  const issuer = await buildIssuer(t, { publisher })
+  const token = await superuserToken(issuer)
+  const { client_id } = await createClient(issuer, ['orders:read', 'orders:write'])
+  const path = `/admin/clients/${client_id}`
+  const put = (json: object) => issuer.call('PUT', path, { token, json })
+  const rotate = (json: object) => issuer.call('POST', `${path}/secret`, { token, json })
+
+  for (const answer of [await put({ name: 'renamed' }), await rotate({ overlap: 60 })]) {
+    t.equal(answer.status, 200)
+    t.notOk('propagated' in answer.body)
+  }
+  t.match(await put({ permissions: ['orders:read'] }), { status: 200, body: { propagated: true } })
+  t.match(await rotate({ overlap: 0 }), { status: 200, body: { propagated: true, client_secret: String } })
+  away = true
+  t.match(await put({ is_active: false }), { status: 202, body: { propagated: false, is_active: false } })
+  t.match(await rotate({ overlap: 0 }), { status: 202, body: { propagated: false, client_secret: String } })
+
+  t.match(await put({}), { status: 400, body: { code: 'invalid_request' } }, 'a change of nothing')
+  t.match(await issuer.call('GET', '/admin/clients/x', { token }), { status: 404 }, 'no client has such a name')
 })

@@ -207,3 +207,45 @@ test('a revocation that could not be recorded is 503 and says when to come again
   const answer = await postForm(issuer, '/oauth/revoke', { token })
   t.match(answer, { status: 503, headers: { 'retry-after': /^\d+$/ }, body: { error: 'temporarily_unavailable' } })
 })
+
+const EVERY_ROUTE: [path: string, form: Record<string, string>][] = [
+  ['/auth/token', { grant_type: 'password', username: 'nobody@example.com', password: 'x' }],
+  ['/auth/token', { grant_type: 'refresh_token', refresh_token: 'x' }],
+  ['/auth/access-token', { grant_type: 'client_credentials' }],
+  ['/oauth/introspect', { token: 'x' }],
+  ['/oauth/revoke', { token: 'x' }],
+]
+
+test('what refuses before the route does, refuses as RFC 6749 writes it too', async (t) => {
+  const one = { requests: 1, windowMs: 60_000 }
+  const issuer = await buildIssuer(t, {
+    rules: { rateLimits: { login: one, refresh: one, client: one }, trustedProxies: ['127.0.0.1'] },
+  })
+  let network = 0
+  for (const [path, form] of EVERY_ROUTE) {
+    const from = { 'x-forwarded-for': `192.0.2.${++network}` }
+    const name = `${path} ${form.grant_type ?? ''}`
+    t.not((await postForm(issuer, path, form, from)).status, 429, name)
+    const limited = await postForm(issuer, path, form, from)
+    t.match(limited, {
+      status: 429,
+      headers: {
+        'content-type': /^application\/json/,
+        'cache-control': 'no-store',
+        pragma: 'no-cache',
+        'retry-after': '60',
+        ratelimit: /;r=0;t=60$/,
+        'ratelimit-policy': /;q=1;w=60$/,
+      },
+    })
+    t.same(limited.body, { error: 'temporarily_unavailable', error_description: 'Too many requests' }, name)
+
+    const foreign = await postForm(issuer, path, form, { origin: 'https://evil.example' })
+    t.match(foreign, { status: 403, headers: { 'content-type': /^application\/json/ } }, name)
+    t.same(foreign.body, { error: 'invalid_request', error_description: 'This origin is not allowed' }, name)
+    const expecting = await postForm(issuer, path, form, { expect: 'miracles' })
+    t.match(expecting, { status: 400, headers: { 'content-type': /^application\/json/ } }, name)
+    t.match(expecting.body, { error: 'invalid_request', error_description: 'header/expect: not known here' }, name)
+  }
+  t.match(await issuer.call('GET', '/oauth/revoke'), { status: 405, body: { code: 'method_not_allowed' } }, 'no OAuth')
+})

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import Fastify from 'fastify'
 import { test } from 'tap'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
@@ -7,6 +8,7 @@ import type { LedgerDigest } from '../../../../shared/revocation-digest.ts'
 import { FEED_TOKEN } from '../../../helpers/event-stream.ts'
 
 const stream = { subscribe: () => {}, close: () => {} }
+const authorization = `Bearer ${FEED_TOKEN}`
 
 function app(feedToken: string | undefined) {
   const server = Fastify()
@@ -33,7 +35,7 @@ test('the feed is for whoever has the credential', async (t) => {
     const response = await server.inject({ url: '/revocations', headers })
     t.equal(response.statusCode, 401, String(authorization))
     t.match(response.headers, { 'content-type': /^application\/problem\+json/, 'www-authenticate': /^Bearer/ })
-    t.equal(response.json().code, 'token_invalid')
+    t.equal(response.json().code, authorization === undefined ? 'token_missing' : 'token_invalid')
   }
 })
 
@@ -45,13 +47,25 @@ test('without a credential in the settings there is no feed', async (t) => {
   }
 })
 
+test('a stream has the headers that every answer has', async (t) => {
+  const server = Fastify()
+  server.addHook('onRequest', async (_request, reply) => void reply.header('x-content-type-options', 'nosniff'))
+  const ended = { ...stream, subscribe: (response: ServerResponse) => void response.end() }
+  addRevocationRoutes(server, {
+    stream: ended,
+    digest: () => ({ ok: false, code: 'overloaded' }),
+    feedToken: FEED_TOKEN,
+  })
+  const response = await server.inject({ url: '/revocations', headers: { authorization } })
+  t.equal(response.statusCode, 200)
+  t.match(response.headers, { 'content-type': 'text/event-stream', 'x-content-type-options': 'nosniff' })
+})
+
 test('HEAD opens no stream', async (t) => {
   const headers = { authorization: `Bearer ${FEED_TOKEN}` }
   const response = await app(FEED_TOKEN).inject({ method: 'HEAD', url: '/revocations', headers })
   t.equal(response.statusCode, 404)
 })
-
-const authorization = `Bearer ${FEED_TOKEN}`
 
 test('the digest is for whoever has the credential, and for nobody without one in the settings', async (t) => {
   for (const query of ['', '?cut=1', '?cut=x']) {

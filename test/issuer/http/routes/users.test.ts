@@ -109,7 +109,8 @@ test('the own profile says what the roles permit', async (t) => {
 test('the own address and name can be changed; a changed address is not verified', async (t) => {
   const issuer = await buildIssuer(t)
   const { id, email, password, token } = await loggedIn(issuer)
-  const put = (json: object) => issuer.call('PUT', '/users/me', { token, json })
+  const put = (json: { email?: string; username?: string | null }) =>
+    issuer.call('PUT', '/users/me', { token, json: { ...json, ...(json.email && { current_password: PASSWORD }) } })
   await issuer.parts.users.update(id, { isVerified: true })
 
   issuer.clock.advance(1000)
@@ -132,8 +133,8 @@ test('an address or a name that is taken, or is none, is refused', async (t) => 
   const { email } = await issuer.register({ username: 'Taken' })
   const { token, ...me } = await loggedIn(issuer)
   const rows: [body: object, status: number, code: string][] = [
-    [{ email }, 409, 'email_taken'],
-    [{ email: email.toUpperCase() }, 409, 'email_taken'],
+    [{ email, current_password: PASSWORD }, 409, 'email_taken'],
+    [{ email: email.toUpperCase(), current_password: PASSWORD }, 409, 'email_taken'],
     [{ username: 'tAKEN' }, 409, 'username_taken'],
     [{ email: 'no address' }, 400, 'invalid_request'],
     [{ username: 'a@b' }, 400, 'invalid_request'],

@@ -100,6 +100,7 @@ test('the OpenAPI document has every public route, and the page beside it works 
   }
   t.match(body.components.securitySchemes.oauth2.flows.password, { tokenUrl: `${ISSUER}/auth/token`, scopes: {} })
   t.match(body.paths['/auth/token'].post.requestBody.content, { 'application/x-www-form-urlencoded': {} })
+  t.match(body.paths['/public_key'].get.responses['200'].content, { 'application/x-pem-file': {} })
   const page = await issuer.call('GET', '/docs')
   t.match(page.headers['content-security-policy'], /script-src|default-src 'self'/)
   const scripts = [...String(page.body).matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!)

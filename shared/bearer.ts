@@ -1,4 +1,4 @@
-import { MAX_TOKEN_BYTES } from '../../shared/jws.ts'
+import { MAX_TOKEN_BYTES } from './jws.ts'
 
 export type BearerRefusal =
   | 'authorization_repeated'
