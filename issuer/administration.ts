@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Clock, systemClock } from '../shared/clock.ts'
+import { type Clock, seconds, systemClock } from '../shared/clock.ts'
 import { createLifecycle, type Lifecycle, pause } from '../shared/lifecycle.ts'
 import { createLog, type Log } from '../shared/log.ts'
 import { createMetrics } from '../shared/metrics.ts'
@@ -10,8 +10,9 @@ import { type AdministerClients, createAdministerClients } from './domain/admini
 import { type AdministerUsers, createAdministerUsers } from './domain/administer-users.ts'
 import { type CreateUser, createCreateUser } from './domain/create-user.ts'
 import { createRoleGrants } from './domain/grants.ts'
+import { MAX_LIFETIME_S, mattersStill } from './domain/issuer-report.ts'
 import { readEmail, readUsername } from './domain/normal-form.ts'
-import type { Audit, Ledger, Publisher } from './domain/ports.ts'
+import type { Audit, Publisher } from './domain/ports.ts'
 import { createProfile } from './domain/profile.ts'
 import { createRevoke } from './domain/revoke.ts'
 import type { User } from './domain/user.ts'
@@ -72,11 +73,12 @@ async function wire(settings: IssuerSettings, stores: Stores, log: Log, lifecycl
   const metrics = createMetrics()
   const instance = randomUUID()
   const audit = await startAudit(settings, { instance, log, metrics, lifecycle })
-  const feed = ledgerFeed(settings, stores.ledger, instance, lifecycle.signal)
+  const feed = ledgerFeed(settings, stores, instance, lifecycle.signal)
   const shared = { ...stores, ...feed, audit, clock: systemClock, log, instance }
 
   const revoke = createRevoke(shared, {
-    lifetimeS: settings.ACCESS_TOKEN_TTL / 1000,
+    // What the issuers' own is they tell each other, not this process.
+    lifetimeS: MAX_LIFETIME_S,
     refreshTtlMs: settings.REFRESH_TOKEN_TTL,
     publishTimeoutMs: PUBLISH_DEADLINE_MS,
   })
@@ -108,9 +110,18 @@ interface Feed {
  * one of them would stop every service. The issuers that run find it in the ledger. Without Kafka the ledger is what
  * their streams read; with it, one of them marks what the broker has acknowledged, and that is waited for.
  */
-function ledgerFeed({ KAFKA_BROKERS }: IssuerSettings, ledger: Ledger, instance: string, signal: AbortSignal): Feed {
+function ledgerFeed(
+  { KAFKA_BROKERS }: IssuerSettings,
+  { ledger, issuerReports }: Stores,
+  instance: string,
+  signal: AbortSignal,
+): Feed {
+  const someHaveKafka = async () => {
+    const nowMs = systemClock.now()
+    return (await issuerReports.all()).some((report) => report.kafka && mattersStill(report, nowMs))
+  }
   const isPublished = async (ids: string[]) => {
-    const waiting = await ledger.unpublished(instance, MAX_UNPUBLISHED)
+    const waiting = await ledger.unpublished(instance, MAX_UNPUBLISHED, seconds(systemClock))
     return waiting.length < MAX_UNPUBLISHED && !waiting.some(({ id }) => ids.includes(id))
   }
   return {
@@ -118,13 +129,14 @@ function ledgerFeed({ KAFKA_BROKERS }: IssuerSettings, ledger: Ledger, instance:
     sign: (event) => (event.type === 'revocation' ? revocationId(event.revocation) : ''),
     publisher: {
       async publish(events) {
-        if (!KAFKA_BROKERS) return
+        if (!KAFKA_BROKERS && !(await someHaveKafka())) return
         const ids = events.map(({ token }) => token)
         while (!(await isPublished(ids))) {
           await pause(LOOK_AGAIN_MS, signal)
           if (signal.aborted) throw new Error('no issuer has published it yet')
         }
       },
+      acknowledgedBy: () => 'others',
     },
   }
 }

@@ -4,6 +4,7 @@ import { createMetrics } from '../shared/metrics.ts'
 import { createAudit } from './adapters/audit.ts'
 import { readOrCreateMasterKey } from './adapters/master-key-file.ts'
 import type { Administration } from './administration.ts'
+import { longestLifetimeS } from './domain/issuer-report.ts'
 import { createRevokeKey, keyLedgerEntry, type RevokeKey } from './domain/revoke-key.ts'
 import type { RotateKeys } from './domain/rotate-keys.ts'
 import { publicKeyState } from './domain/signing-key.ts'
@@ -21,27 +22,35 @@ export interface KeyAdministration {
 /** Opens what is needed only when it is: a list needs no master key and makes no first key. */
 export function administerKeys(env: NodeJS.ProcessEnv, { stores }: Pick<Administration, 'stores'>): KeyAdministration {
   const settings = readIssuerSettings({ LOG_LEVEL: 'warn', ...env })
-  const rules = keyRules(settings)
   const log = createLog('command', settings.LOG_LEVEL, process.stderr)
   const audit = createAudit(log, createMetrics())
-  const { signingKeys, ledger } = stores
+  const { signingKeys, ledger, issuerReports } = stores
   const clock = systemClock
 
+  const readRules = async () => {
+    const longestS = longestLifetimeS(await issuerReports.all(), clock.now())
+    return keyRules(settings, () => longestS)
+  }
   const open = async () => {
+    const rules = await readRules()
     const masterKeys = settings.MASTER_KEY ?? [readOrCreateMasterKey(settings.DATA_DIR)]
     // A key of one's own is the business of the issuers that are started with it.
-    return openKeys({ signingKeys, masterKeys, clock, audit, log }, rules, undefined)
+    return { rules, ...(await openKeys({ signingKeys, masterKeys, clock, audit, log }, rules, undefined)) }
   }
 
   return {
-    list: async () => (await signingKeys.all()).map((key) => publicKeyState(key, clock.now(), rules.lifetimeS)),
+    async list() {
+      const { lifetimeS } = await readRules()
+      return (await signingKeys.all()).map((key) => publicKeyState(key, clock.now(), lifetimeS))
+    },
     rotate: async (options) => (await open()).rotateKeys.rotate(options),
     async revoke(kid, by) {
       const announce: Parameters<typeof createRevokeKey>[0]['announce'] = async (revocation) => {
         await ledger.record([keyLedgerEntry(revocation)])
         return false
       }
-      return createRevokeKey({ ...(await open()), signingKeys, announce, clock, audit }, rules)(kid, by)
+      const { rules, ...keys } = await open()
+      return createRevokeKey({ ...keys, signingKeys, announce, clock, audit }, rules)(kid, by)
     },
   }
 }

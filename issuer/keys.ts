@@ -15,10 +15,13 @@ export interface OpenedKeys {
   rotateKeys: RotateKeys
 }
 
-export function keyRules(settings: IssuerSettings): KeyRules {
+/** @param longestLifetimeS the longest that any issuer's access tokens live now: seconds */
+export function keyRules(settings: IssuerSettings, longestLifetimeS: () => number): KeyRules {
   return {
     algorithm: settings.SIGNING_ALGORITHM,
-    lifetimeS: settings.ACCESS_TOKEN_TTL / 1000,
+    get lifetimeS() {
+      return longestLifetimeS()
+    },
     jwksMaxAgeS: settings.JWKS_MAX_AGE / 1000,
     rotationMs: settings.KEY_ROTATION || undefined,
   }

@@ -15,9 +15,11 @@ import { createLedgerDigest } from './adapters/ledger-digest.ts'
 import { readOrCreateMasterKey } from './adapters/master-key-file.ts'
 import { createMemoryCounts } from './adapters/memory/counts.ts'
 import { liveEvents, startOutbox } from './adapters/outbox.ts'
+import { startPeerUpkeep } from './adapters/peer-upkeep.ts'
 import { createReplay } from './adapters/replay.ts'
 import { startAudit } from './audit.ts'
 import type { KeySet } from './domain/key-set.ts'
+import { createPeers, type Peers } from './domain/peers.ts'
 import type { Publisher } from './domain/ports.ts'
 import { refreshTokenKeys } from './domain/refresh-token.ts'
 import { createEnterRevokedKeys } from './domain/revoke-key.ts'
@@ -77,11 +79,12 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
   await addProcessMetrics(metrics)
 
   const stores = await openStores(settings, clock, log, lifecycle)
+  const peers = await startPeers(settings, stores, { instance, clock, log, lifecycle })
   const masterKeys = settings.MASTER_KEY ?? [readOrCreateMasterKey(settings.DATA_DIR)]
   const audit = await startAudit(settings, { instance, log, metrics, lifecycle })
   const { keySet, sealing } = await startKeys(
     settings,
-    { ...stores, masterKeys, clock, audit, log },
+    { ...stores, peers, masterKeys, clock, audit, log },
     metrics,
     lifecycle,
   )
@@ -94,10 +97,16 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
     tailMs: TAIL_MS,
     heartbeatMs: settings.HEARTBEAT_INTERVAL,
   })
-  const feed = await startFeed(settings, stream, keySet, shared)
+  const feed = await startFeed(settings, stream, keySet, { ...shared, peers })
 
   const certificate = await openCertificate(settings, { log, metrics, lifecycle })
   const localCounts = createMemoryCounts(clock)
+  const digestParts = {
+    ...shared,
+    get lifetimeS() {
+      return peers.agreedLifetimeS()
+    },
+  }
   const app = await createServer(
     {
       ...stores,
@@ -107,12 +116,13 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
       mailer: await startMailer(settings, shared),
       audit,
       keySet,
+      peers,
       sealing,
       macKeys: refreshTokenKeys(masterKeys),
       sign,
       feed: {
         stream,
-        digest: createLedgerDigest({ ...shared, lifetimeS: settings.ACCESS_TOKEN_TTL / 1000 }),
+        digest: createLedgerDigest(digestParts),
         feedToken: settings.FEED_TOKEN,
       },
       ready: async () => [...(await stores.check()), ...feed.checks()],
@@ -124,7 +134,6 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
     {
       issuer: settings.ISSUER_URL,
       audience: settings.AUDIENCE,
-      accessTokenTtlMs: settings.ACCESS_TOKEN_TTL,
       profileClaims: settings.ACCESS_TOKEN_CLAIMS.filter((claim) => claim !== 'none'),
       refreshTtlMs: settings.REFRESH_TOKEN_TTL,
       idleMs: settings.REFRESH_TOKEN_IDLE,
@@ -138,7 +147,7 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
       trustedProxies: settings.TRUST_PROXY,
       rateLimits: settings.RATE_LIMITS,
       loginThrottle: settings.LOGIN_THROTTLE,
-      keys: keyRules(settings),
+      keys: keyRules(settings, peers.longestLifetimeS),
       tls: certificate?.context,
     },
   )
@@ -148,15 +157,28 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
   return addressOf(app.server.address() as AddressInfo, certificate ? 'https' : 'http')
 }
 
+/** What this issuer and the others of its store know of each other; they know of it before it issues anything. */
+async function startPeers(
+  settings: IssuerSettings,
+  { issuerReports }: Stores,
+  { instance, clock, log, lifecycle }: { instance: string; clock: Clock; log: Log; lifecycle: Lifecycle },
+): Promise<Peers> {
+  const own = { lifetimeS: settings.ACCESS_TOKEN_TTL / 1000, kafka: settings.KAFKA_BROKERS !== undefined }
+  const peers = createPeers({ issuerReports, clock }, { instance, ...own })
+  await peers.exchange()
+  startPeerUpkeep({ peers, own, log, lifecycle })
+  return peers
+}
+
 /** The keys, and what keeps them up. */
 async function startKeys(
   settings: IssuerSettings,
-  parts: KeyParts & Pick<Stores, 'ledger'>,
+  parts: KeyParts & Pick<Stores, 'ledger'> & { peers: Peers },
   metrics: Metrics,
   lifecycle: Lifecycle,
 ): Promise<OpenedKeys> {
-  const { ledger, clock, log } = parts
-  const keys = await openKeys(parts, keyRules(settings), settings.SIGNING_KEY)
+  const { ledger, peers, clock, log } = parts
+  const keys = await openKeys(parts, keyRules(settings, peers.longestLifetimeS), settings.SIGNING_KEY)
   const enterRevokedKeys = createEnterRevokedKeys({ keySet: keys.keySet, ledger, clock })
   startKeyUpkeep({ ...keys, enterRevokedKeys, clock, log, metrics, lifecycle })
   return keys
@@ -168,7 +190,7 @@ interface Feed {
 }
 
 type FeedParts = Omit<Parameters<typeof startOutbox>[0], 'publisher' | 'intervalMs' | 'replay' | 'ledger'> &
-  Pick<Stores, 'ledger'>
+  Pick<Stores, 'ledger'> & { peers: Peers }
 
 /** Kafka, when there is one, beside this issuer's own stream; alone, the stream has the ledger as its log. */
 async function startFeed(
@@ -177,14 +199,14 @@ async function startFeed(
   keySet: KeySet,
   parts: FeedParts,
 ): Promise<Feed> {
-  if (!settings.KAFKA_BROKERS) return { publisher: stream.publisher, checks: () => [] }
-  const { instance, log, lifecycle, clock } = parts
+  if (!settings.KAFKA_BROKERS) return withoutKafka(stream, parts.peers)
+  const { instance, log, lifecycle, clock, peers } = parts
   const { createKafkaPublisher } = await import('./adapters/kafka-publisher.ts')
   const address = {
     brokers: settings.KAFKA_BROKERS,
     topic: settings.KAFKA_TOPIC,
     security: kafkaSecurity(settings),
-    lifetimeS: settings.ACCESS_TOKEN_TTL / 1000,
+    longestLifetimeS: peers.reportedLifetimeS,
   }
   const kafka = createKafkaPublisher(address, instance, log, lifecycle, undefined, () => liveEvents(parts))
   const publisher: Publisher = {
@@ -193,7 +215,13 @@ async function startFeed(
       await kafka.publish(events)
     },
   }
-  const replay = createReplay({ ...parts, storedKeys: keySet.stored, lifetimeS: address.lifetimeS })
+  const replay = createReplay({
+    ...parts,
+    storedKeys: keySet.stored,
+    get lifetimeS() {
+      return peers.reportedLifetimeS()
+    },
+  })
   startOutbox({ ...parts, publisher, replay, intervalMs: settings.HEARTBEAT_INTERVAL })
   const graceUntil = clock.now() + KAFKA_GRACE_MS
   const check = (): Check => {
@@ -202,6 +230,22 @@ async function startFeed(
     return { name, ok: clock.now() >= graceUntil, detail: 'not reachable; revocations wait in the ledger' }
   }
   return { publisher, checks: () => [check()] }
+}
+
+/**
+ * Where the ledger is the log, recording is publishing. But beside issuers with Kafka there may be sidecars that read
+ * nothing else: what they learn by is the mark that such an issuer sets.
+ */
+function withoutKafka(stream: EventStream, peers: Peers): Feed {
+  const publisher: Publisher = {
+    async publish(events) {
+      await stream.publisher.publish(events)
+      if (peers.someHaveKafka()) throw new Error('an issuer that has Kafka has to publish it')
+    },
+    acknowledgedBy: () => (peers.someHaveKafka() ? 'others' : 'ledger'),
+  }
+  const detail = 'other issuers have KAFKA_BROKERS and this one has not; its revocations wait for one of them'
+  return { publisher, checks: () => (peers.someHaveKafka() ? [{ name: 'kafka', ok: true, detail }] : []) }
 }
 
 /** Without ISSUER_URL the port is a part of the issuer's name, so "any free port" has to be settled first. */

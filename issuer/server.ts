@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { SecureContextOptions } from 'node:tls'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import { type FastifyInstance, fastify, LogController } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
 import type { Log } from '../shared/log.ts'
@@ -18,6 +17,7 @@ import { addNotFound, answerError, answerUnreadable } from './http/problems.ts'
 import { addRateLimits } from './http/rate-limits.ts'
 import { createRefreshCookie } from './http/refresh-cookie.ts'
 import { addRequestLog } from './http/request-log.ts'
+import { createRequestLogger } from './http/request-logger.ts'
 import { addAdminClientRoutes } from './http/routes/admin-clients.ts'
 import { addAdminKeyRoutes } from './http/routes/admin-keys.ts'
 import { addAdminRoleRoutes } from './http/routes/admin-roles.ts'
@@ -29,6 +29,7 @@ import { addRevocationRoutes, type RevocationRoutes } from './http/routes/revoca
 import { addSessionRoutes } from './http/routes/sessions.ts'
 import { addUserRoutes } from './http/routes/users.ts'
 import { addWellKnownRoutes } from './http/routes/well-known.ts'
+import { addSecurityHeaders } from './http/security-headers.ts'
 import { addShedding } from './http/shedding.ts'
 import { createSendTokens } from './http/token-answer.ts'
 import { addUnaskedInput } from './http/unasked-input.ts'
@@ -64,9 +65,7 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   const app = createApp(log, rules)
   addRequestLog(app, metrics)
   addMessageChecks(app)
-  await app.register(helmet, {
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-  })
+  await addSecurityHeaders(app)
   addOriginCheck(app, new Set([new URL(rules.issuer).origin, ...rules.corsOrigins]))
   if (rules.corsOrigins.length > 0) {
     await app.register(cors, {
@@ -85,8 +84,9 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   addRateLimits(app, { ...parts, ...useCases, cookie: refreshCookie }, rules.rateLimits)
   addJsonParser(app)
   app.setErrorHandler(answerError)
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, _payload, done) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+    done()
   })
 
   addUnaskedInput(app)
@@ -100,7 +100,7 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   addAdminRoleRoutes(app, useCases)
   addAdminClientRoutes(app, { ...useCases, clock })
   addOAuthRoutes(app, { ...useCases, metrics, passwordGrant: rules.passwordGrant })
-  addAdminKeyRoutes(app, { ...useCases, keySet: parts.keySet, clock, lifetimeS: rules.keys.lifetimeS })
+  addAdminKeyRoutes(app, { ...useCases, keySet: parts.keySet, clock, keyRules: rules.keys })
   addWellKnownRoutes(app, { ...rules, keySet: parts.keySet, jwksMaxAgeS: rules.keys.jwksMaxAgeS })
   addRevocationRoutes(app, parts.feed)
   addOperationRoutes(app, { metrics, ready: parts.ready })
@@ -114,6 +114,7 @@ function createApp(log: Log, { trustedProxies, tls }: ServerRules): FastifyInsta
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
+    childLoggerFactory: (logger, bindings, options) => createRequestLogger(() => logger.child(bindings, options)),
     bodyLimit: BODY_LIMIT,
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     // A request that dribbles in holds a connection, not more; the whole of it has to be here within this time.

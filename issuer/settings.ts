@@ -1,23 +1,25 @@
-import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { ALGORITHM_NAMES, type SigningKeyPair } from '../shared/jws.ts'
-import { KAFKA_SECURITY_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
+import { KAFKA_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
 import { LOG_LEVELS } from '../shared/log.ts'
 import {
   certificates,
   duration,
+  feedToken,
   flag,
   integer,
   type Kind,
   list,
+  network,
   oneOf,
   optional,
   port,
   readSettings,
-  type Setting,
+  row,
   SettingsError,
   type SettingsTable,
   type SettingValues,
+  secretOf,
   text,
   url,
 } from '../shared/settings.ts'
@@ -26,14 +28,6 @@ import { readPemKey } from './domain/pem-key.ts'
 import { DEFAULT_RATE_LIMITS, type RateLimits, readRateLimits, showRateLimits } from './domain/rate-limits.ts'
 
 const MIN_SECRET_CHARACTERS = 32
-const MIN_FEED_TOKEN_CHARACTERS = 16
-
-function secretOf(characters: number): Kind<string> {
-  return {
-    read: (value) => (value.length >= characters ? value : undefined),
-    expects: `a text of at least ${characters} characters`,
-  }
-}
 
 // `new URL` refuses the several hosts that a MongoDB address may name.
 const mongoUrl: Kind<string> = {
@@ -63,17 +57,6 @@ const origin: Kind<string> = {
   expects: 'an origin such as https://app.example.com (no path, no final slash)',
 }
 
-const network: Kind<string> = {
-  read: (value) => {
-    const [address = '', bits, ...rest] = value.split('/')
-    const family = isIP(address)
-    if (family === 0 || rest.length > 0) return undefined
-    if (bits === undefined) return value
-    return /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128) ? value : undefined
-  },
-  expects: 'an IP address or a network such as 10.0.0.0/8',
-}
-
 const rateLimits: Kind<RateLimits> = {
   read: readRateLimits,
   expects: `off, or limits such as login=5/1m,read=off of: ${Object.keys(DEFAULT_RATE_LIMITS).join(', ')}`,
@@ -88,11 +71,6 @@ const keyRotation: Kind<number> = {
   ...rotationPeriod,
   read: (value) => (value === 'off' ? 0 : rotationPeriod.read(value)),
   expects: `off, or ${rotationPeriod.expects}`,
-}
-
-/** A row of the table. */
-function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
-  return { kind, default: fallback, meaning, secret }
 }
 
 /** Every setting of the issuer. Each default carries its reason. */
@@ -130,16 +108,9 @@ export const ISSUER_SETTINGS = {
     'encrypts the signing keys and authenticates refresh tokens; "new,old" while it is being changed; without MONGO_URL and REDIS_URL it is generated into DATA_DIR',
     true,
   ),
-  KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
-  KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
-  ...KAFKA_SECURITY_SETTINGS,
+  ...KAFKA_SETTINGS,
   AUDIT_TOPIC: row(optional(text), undefined, 'a Kafka topic that gets the audit log too'),
-  FEED_TOKEN: row(
-    optional(secretOf(MIN_FEED_TOKEN_CHARACTERS)),
-    undefined,
-    'the bearer credential of GET /revocations; none: it is off',
-    true,
-  ),
+  FEED_TOKEN: row(optional(feedToken), undefined, 'the bearer credential of GET /revocations; none: it is off', true),
   SIGNING_ALGORITHM: row(
     oneOf(...ALGORITHM_NAMES),
     'ES256',

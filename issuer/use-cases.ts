@@ -16,7 +16,9 @@ import type { KeySet } from './domain/key-set.ts'
 import { createLogin, throttleLogin } from './domain/login.ts'
 import { createLogout } from './domain/logout.ts'
 import { createOneTimeLinks } from './domain/one-time-links.ts'
+import { createUpdateOwnProfile } from './domain/own-profile.ts'
 import { createOwnSessions } from './domain/own-sessions.ts'
+import type { Peers } from './domain/peers.ts'
 import type {
   Audit,
   Clients,
@@ -46,13 +48,13 @@ import { type ClientFacts, createStartSession } from './domain/start-session.ts'
 import { createThrottle, type Throttle } from './domain/throttle.ts'
 import type { User } from './domain/user.ts'
 import { createVerifyEmail } from './domain/verify-email.ts'
+import { withPlace } from './domain/with-place.ts'
 import { createWithdraw } from './domain/withdraw.ts'
 
 /** What configuration decides of the use cases. Durations are in milliseconds unless named otherwise. */
 export interface Rules {
   issuer: string
   audience: readonly string[]
-  accessTokenTtlMs: number
   profileClaims: readonly ProfileClaim[]
   refreshTtlMs: number
   idleMs: number
@@ -82,6 +84,8 @@ export interface Parts {
   mailer: Mailer
   audit: Audit
   keySet: KeySet
+  /** What is known of the other issuers. */
+  peers: Pick<Peers, 'ownLifetimeS' | 'longestLifetimeS'>
   signingKeys: SigningKeys
   sealing: KeySealing
   macKeys: readonly MacKey[]
@@ -94,11 +98,23 @@ export interface Parts {
 
 /** Gives each use case its ports, once. */
 export function createUseCases(parts: Parts, rules: Rules) {
-  const lifetimeS = rules.accessTokenTtlMs / 1000
+  const { peers } = parts
+  const tokenRules = {
+    ...rules,
+    get lifetimeS() {
+      return peers.ownLifetimeS()
+    },
+  }
+  const revokeRules = {
+    ...rules,
+    get lifetimeS() {
+      return peers.longestLifetimeS()
+    },
+  }
   const authenticate = createAuthenticate(parts, rules)
   const roleGrants = createRoleGrants(parts)
-  const issueTokens = createIssueTokens(parts, { ...rules, lifetimeS })
-  const revoke = createRevoke(parts, { ...rules, lifetimeS })
+  const issueTokens = createIssueTokens(parts, tokenRules)
+  const revoke = createRevoke(parts, revokeRules)
   const startSession = createStartSession({ ...parts, roleGrants, issueTokens, revoke }, rules)
   const links = createOneTimeLinks(parts)
   const throttle: Throttle = rules.loginThrottle ? createThrottle(parts) : (_account, _client, guess) => guess()
@@ -106,18 +122,18 @@ export function createUseCases(parts: Parts, rules: Rules) {
   const verify = rules.mailAtRegistration
     ? (user: User, client: ClientFacts) => links.request('verify_email', user.email, client)
     : undefined
-  const profile = createProfile({ ...parts, withdraw, ...(verify && { verify }) })
+  const profile = createProfile({ ...parts, withdraw, tell: links.addressChanged, ...(verify && { verify }) })
   const logout = createLogout({ ...parts, authenticate, revoke })
   return {
     authenticate,
     effectiveGrants: createEffectiveGrants(roleGrants),
     authenticateClient: createAuthenticateClient(parts),
-    clientCredentials: createClientCredentials(parts, { ...rules, lifetimeS }),
+    clientCredentials: createClientCredentials(parts, tokenRules),
     introspect: createIntrospect({ ...parts, authenticate }),
     revokeToken: createRevokeToken({ ...parts, authenticate, logout, revoke }),
     administerClients: createAdministerClients({ ...parts, revoke }),
-    register: createRegister({ ...parts, startSession, links }, rules),
-    login: throttleLogin(createLogin({ ...parts, roleGrants, startSession }, rules), throttle),
+    register: withPlace(parts.hasher, createRegister({ ...parts, startSession, links }, rules)),
+    login: withPlace(parts.hasher, throttleLogin(createLogin({ ...parts, roleGrants, startSession }, rules), throttle)),
     refresh: createRefresh({ ...parts, revoke, roleGrants, issueTokens }, rules.idleMs),
     logout,
     rotateKeys: createRotateKeys(parts, rules.keys),
@@ -128,7 +144,11 @@ export function createUseCases(parts: Parts, rules: Rules) {
     ownSessions: createOwnSessions({ ...parts, revoke }),
     roleGrants,
     profile,
-    changePassword: throttleChangePassword(createChangePassword({ ...parts, revoke }), throttle),
+    updateOwnProfile: createUpdateOwnProfile({ ...parts, profile, throttle }),
+    changePassword: withPlace(
+      parts.hasher,
+      throttleChangePassword(createChangePassword({ ...parts, revoke }), throttle),
+    ),
     administerUsers: createAdministerUsers({ ...parts, roleGrants, profile, withdraw, revoke }),
     administerRoles: createAdministerRoles({ ...parts, roleGrants }),
   }

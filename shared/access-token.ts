@@ -47,9 +47,13 @@ export interface TokenRules {
   audience: readonly string[]
 }
 
-export type VerifiedToken =
-  | { ok: true; claims: AccessClaims; kid: string }
-  | { ok: false; refusal: TokenRefusal; kid?: string }
+interface RefusedToken {
+  ok: false
+  refusal: TokenRefusal
+  kid?: string
+}
+
+export type VerifiedToken = { ok: true; claims: AccessClaims; kid: string } | RefusedToken
 
 /**
  * Verifies an access token as RFC 9068 section 4 asks: exact type, an allowed algorithm bound to the key, signature,
@@ -58,14 +62,31 @@ export type VerifiedToken =
  * @returns the claims, or why not; `key_unknown` names the `kid`, so that the caller may fetch keys and ask again
  */
 export function verifyAccessToken(token: string, rules: TokenRules, nowMs: number): VerifiedToken {
-  const jws = parseJws(token)
-  if (!jws || !rules.algorithms.includes(jws.alg)) return { ok: false, refusal: 'token_malformed' }
-  if (jws.typ !== ACCESS_TOKEN_TYPE && jws.typ !== `application/${ACCESS_TOKEN_TYPE}`) {
-    return { ok: false, refusal: 'token_type' }
-  }
+  const jws = readToken(token, rules)
+  if ('refusal' in jws) return jws
   const key = rules.keyFor(jws.kid)
   if (!key) return { ok: false, refusal: 'key_unknown', kid: jws.kid }
   if (!verifySignature(jws, key)) return { ok: false, refusal: 'signature_invalid', kid: jws.kid }
+  return judge(jws, rules, nowMs)
+}
+
+/**
+ * What {@link verifyAccessToken} would say if the signature were right, **which is not looked at**: to tell people what
+ * is wrong with a token where no keys are at hand. Nothing may be granted on its word.
+ */
+export function judgeWithoutSignature(token: string, rules: Omit<TokenRules, 'keyFor'>, nowMs: number): VerifiedToken {
+  const jws = readToken(token, rules)
+  return 'refusal' in jws ? jws : judge(jws, rules, nowMs)
+}
+
+function readToken(token: string, { algorithms }: Pick<TokenRules, 'algorithms'>): ParsedJws | RefusedToken {
+  const jws = parseJws(token)
+  if (!jws || !algorithms.includes(jws.alg)) return { ok: false, refusal: 'token_malformed' }
+  const isAccessToken = jws.typ === ACCESS_TOKEN_TYPE || jws.typ === `application/${ACCESS_TOKEN_TYPE}`
+  return isAccessToken ? jws : { ok: false, refusal: 'token_type' }
+}
+
+function judge(jws: ParsedJws, rules: Omit<TokenRules, 'keyFor'>, nowMs: number): VerifiedToken {
   const claims = readClaims(jws)
   if (!claims) return { ok: false, refusal: 'claims_invalid', kid: jws.kid }
   const refusal = checkClaims(claims, rules, nowMs)
@@ -77,7 +98,7 @@ export function refusedFrom(exp: number): number {
   return (exp + LEEWAY_S) * 1000
 }
 
-function checkClaims(claims: AccessClaims, rules: TokenRules, nowMs: number): TokenRefusal | undefined {
+function checkClaims(claims: AccessClaims, rules: Omit<TokenRules, 'keyFor'>, nowMs: number): TokenRefusal | undefined {
   if (claims.iss !== rules.issuer) return 'issuer_mismatch'
   const audiences = typeof claims.aud === 'string' ? [claims.aud] : claims.aud
   if (!audiences.some((audience) => rules.audience.includes(audience))) return 'audience_mismatch'

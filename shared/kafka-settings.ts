@@ -1,4 +1,4 @@
-import { certificates, flag, oneOf, optional, type Setting, type SettingValues, text } from './settings.ts'
+import { certificates, flag, list, oneOf, optional, row, type SettingValues, text } from './settings.ts'
 
 /** How brokers are spoken to; by default in clear and without a name. */
 export interface KafkaSecurity {
@@ -10,12 +10,10 @@ export interface KafkaSecurity {
 export const SASL_MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const
 export type SaslMechanism = (typeof SASL_MECHANISMS)[number]
 
-function row<T>(kind: Setting<T>['kind'], fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
-  return { kind, default: fallback, meaning, secret }
-}
-
-/** How to speak to the brokers, the same for everyone who does. */
-export const KAFKA_SECURITY_SETTINGS = {
+/** Where the feed is and how to speak to the brokers, the same for everyone who does. */
+export const KAFKA_SETTINGS = {
+  KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
+  KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
   KAFKA_TLS: row(flag, false, 'whether brokers are spoken to over TLS'),
   KAFKA_CA: row(
     optional(certificates),
@@ -27,7 +25,7 @@ export const KAFKA_SECURITY_SETTINGS = {
   KAFKA_SASL_PASSWORD: row(optional(text), undefined, 'the password for the brokers', true),
 }
 
-type Values = SettingValues<typeof KAFKA_SECURITY_SETTINGS>
+type Values = Omit<SettingValues<typeof KAFKA_SETTINGS>, 'KAFKA_BROKERS' | 'KAFKA_TOPIC'>
 
 /** What the settings say of the way to the brokers. */
 export function kafkaSecurity(values: Values): KafkaSecurity {

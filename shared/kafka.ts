@@ -31,12 +31,17 @@ export const PARTITIONS_MAX_AGE_MS = 5000
 const REQUEST_TIMEOUT_MS = 5000
 const CLOSE_DEADLINE_MS = 2000
 
+/** How long the topic keeps events: milliseconds. @param lifetimeS how long an access token lives */
+export function topicRetentionMs(lifetimeS: number): number {
+  return Math.max(4 * lifetimeS, 60) * 1000
+}
+
 /**
  * The topic's settings: retention is a few access-token lifetimes, and segments roll early enough for it to hold. With
  * three replicas an acknowledgement means two of them have it, so that losing one loses nothing.
  */
 export function topicConfig(lifetimeS: number, replicas: number): { name: string; value: string }[] {
-  const retentionMs = Math.max(4 * lifetimeS, 60) * 1000
+  const retentionMs = topicRetentionMs(lifetimeS)
   return [
     { name: 'cleanup.policy', value: 'delete' },
     { name: 'retention.ms', value: String(retentionMs) },

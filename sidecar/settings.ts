@@ -6,11 +6,12 @@ import {
   type IdentityHeaderNames,
 } from '../shared/identity-headers.ts'
 import { ALGORITHM_NAMES } from '../shared/jws.ts'
-import { KAFKA_SECURITY_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
+import { KAFKA_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
 import { LOG_LEVELS } from '../shared/log.ts'
 import {
   certificates,
   duration,
+  feedToken,
   flag,
   integer,
   type Kind,
@@ -20,29 +21,14 @@ import {
   optional,
   port,
   readSettings,
-  type Setting,
+  row,
   SettingsError,
   type SettingsTable,
   type SettingValues,
   text,
   url,
 } from '../shared/settings.ts'
-
-const MIN_FEED_TOKEN_CHARACTERS = 16
-
-const feedToken: Kind<string> = {
-  read: (value) => (value.length >= MIN_FEED_TOKEN_CHARACTERS ? value : undefined),
-  expects: `a text of at least ${MIN_FEED_TOKEN_CHARACTERS} characters`,
-}
-
-// What was matched is what is forwarded: a path of its own would change it.
-const upstream: Kind<string> = {
-  read: (value) => {
-    const address = url(['http', 'https']).read(value)
-    return address !== undefined && new URL(address).pathname === '/' ? new URL(address).origin : undefined
-  },
-  expects: 'an address such as http://127.0.0.1:3000, without a path',
-}
+import { type Upstream, upstreamAddress } from './domain/upstream.ts'
 
 /** Fields that mean something to HTTP or to the sidecar itself. */
 const RESERVED =
@@ -69,20 +55,42 @@ const identityHeaders: Kind<IdentityHeaderNames> = {
       .join(','),
 }
 
-/** A row of the table. */
-function row<T>(kind: Kind<T>, fallback: T, meaning: string, secret = false): Setting<T> {
-  return { kind, default: fallback, meaning, secret }
-}
-
 /** Every setting of the sidecar. Each default carries its reason. */
 export const SIDECAR_SETTINGS = {
   LOG_LEVEL: row(oneOf(...LOG_LEVELS), 'info', 'what is logged'),
   // Loopback: nothing is reachable from outside until someone says so.
   SIDECAR_HOST: row(text, '127.0.0.1', 'the address the proxy listens on'),
   SIDECAR_PORT: row(port, 8080, 'the port the proxy listens on; 0 takes a free one'),
-  SIDECAR_ADMIN_HOST: row(text, '127.0.0.1', 'the address that health and metrics listen on'),
-  SIDECAR_ADMIN_PORT: row(port, 8081, 'the port that health and metrics listen on; 0 takes a free one'),
-  UPSTREAM: row(optional(upstream), undefined, 'the service behind the sidecar'),
+  SIDECAR_ADMIN_HOST: row(text, '127.0.0.1', 'the address that health, metrics and forward-auth listen on'),
+  SIDECAR_ADMIN_PORT: row(port, 8081, 'the port that health, metrics and forward-auth listen on; 0 takes a free one'),
+  // With these the proxy speaks HTTPS; both are read again when they change.
+  SIDECAR_TLS_CERT_FILE: row(
+    optional(text),
+    undefined,
+    'the certificate of the proxy, and those between it and its authority, in PEM format',
+  ),
+  SIDECAR_TLS_KEY_FILE: row(optional(text), undefined, 'the private key of SIDECAR_TLS_CERT_FILE in PEM format'),
+  SIDECAR_TLS_CLIENT_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities of which every client has to have a certificate; as a file: SIDECAR_TLS_CLIENT_CA_FILE',
+  ),
+  UPSTREAM: row(
+    optional(upstreamAddress),
+    undefined,
+    'the service behind the sidecar: http://, https://, h2c:// (HTTP/2), h2:// (HTTP/2 over TLS) or unix:/path; a route can name another',
+  ),
+  UPSTREAM_CA: row(
+    optional(certificates),
+    undefined,
+    'certificate authorities to trust for services instead of the usual ones; as a file: UPSTREAM_CA_FILE',
+  ),
+  // More than a service bears; fewer than a machine has ports for one address.
+  UPSTREAM_CONNECTIONS: row(
+    integer(1, 1_000_000),
+    16_384,
+    'how many connections there may be to one service, WebSockets left out; a request that would need another is 503',
+  ),
   ROUTES_FILE: row(
     optional(text),
     undefined,
@@ -101,9 +109,7 @@ export const SIDECAR_SETTINGS = {
   ),
   AUDIENCE: row(list(text), ['sallyport'], 'accepted audiences, of which a token has to have one'),
   TOKEN_ALGORITHMS: row(list(oneOf(...ALGORITHM_NAMES)), ALGORITHM_NAMES, 'accepted signature algorithms'),
-  KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
-  KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
-  ...KAFKA_SECURITY_SETTINGS,
+  ...KAFKA_SETTINGS,
   FEED_TOKEN: row(
     optional(feedToken),
     undefined,
@@ -111,8 +117,9 @@ export const SIDECAR_SETTINGS = {
     true,
   ),
   DATA_DIR: row(text, './data', 'where the last good keys are kept for a cold start'),
-  // Longer than an ordinary failover of a broker, far shorter than a token lives.
-  MAX_STALENESS: row(duration('1s', '1h'), 60_000, 'how old the knowledge of revocations may become'),
+  // Longer than an ordinary failover of a broker, far shorter than a token lives. Below 10 s, clocks that differ as far as
+  // they may would look like an outage.
+  MAX_STALENESS: row(duration('3s', '1h'), 60_000, 'how old the knowledge of revocations may become'),
   FEED_FALLBACK_AFTER: row(
     duration('100ms', '10m'),
     3000,
@@ -136,11 +143,23 @@ export const SIDECAR_SETTINGS = {
   // A service that needs no token should not be able to leak one.
   FORWARD_TOKEN: row(flag, false, 'whether the service gets the token too'),
   TRUST_PROXY: row(list(network), [], 'proxies whose X-Forwarded-For counts'),
+  // Whoever may ask can try out tokens, and say what was asked for.
+  FORWARD_AUTH_TRUSTED: row(
+    list(network),
+    ['127.0.0.0/8', '::1'],
+    'proxies that may ask `/verify` on the admin port about requests',
+  ),
   // Node's own bound, within which 16 MiB arrive at 56 kB/s.
   REQUEST_TIMEOUT: row(
     duration('1s', '24h'),
     300_000,
     'how long a client may take to send a request, its body included',
+  ),
+  // Without it a stream has no more rights than a request: both end with the token.
+  STREAM_GRACE: row(
+    duration('0ms', '24h'),
+    0,
+    'how much longer than its token a WebSocket or another open request may last, as long as a revocation would be heard of; that ends it at once',
   ),
   DRAIN_DELAY: row(duration('0ms', '10m'), 0, 'how long requests are still accepted after SIGTERM'),
   DRAIN_DEADLINE: row(duration('0ms', '1h'), 30_000, 'how long open requests have then to finish'),
@@ -148,7 +167,7 @@ export const SIDECAR_SETTINGS = {
 
 /** The settings as read, with what follows from others filled in. */
 export type SidecarSettings = Omit<SettingValues<typeof SIDECAR_SETTINGS>, 'UPSTREAM' | 'ISSUER_INTERNAL_URL'> & {
-  UPSTREAM: string
+  UPSTREAM: Upstream
   ISSUER_INTERNAL_URL: string
 }
 
@@ -160,6 +179,12 @@ export function readSidecarSettings(env: NodeJS.ProcessEnv): SidecarSettings {
   const values = readSettings(SIDECAR_SETTINGS, env)
   const { UPSTREAM } = values
   const problems = kafkaConflicts(values)
+  if (!values.SIDECAR_TLS_CERT_FILE !== !values.SIDECAR_TLS_KEY_FILE) {
+    problems.push('SIDECAR_TLS_CERT_FILE, SIDECAR_TLS_KEY_FILE: belong together')
+  }
+  if (values.SIDECAR_TLS_CLIENT_CA && !values.SIDECAR_TLS_CERT_FILE) {
+    problems.push('SIDECAR_TLS_CLIENT_CA: needs SIDECAR_TLS_CERT_FILE')
+  }
   if (UPSTREAM === undefined) problems.push('UPSTREAM: is needed: the address of the service behind the sidecar')
   if (UPSTREAM === undefined || problems.length > 0) throw new SettingsError(problems)
   return { ...values, UPSTREAM, ISSUER_INTERNAL_URL: values.ISSUER_INTERNAL_URL ?? values.ISSUER_URL }

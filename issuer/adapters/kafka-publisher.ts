@@ -66,10 +66,11 @@ export function createKafkaPublisher(
     })
     try {
       await admin.connect()
-      await ensureTopic(admin, address, log)
+      const lifetimeS = address.longestLifetimeS()
+      await ensureTopic(admin, topic, lifetimeS, log)
       await lookAtPartitions(admin)
       await producer.connect()
-      if (live && (lost || (await mayLackEvents(admin, address)))) {
+      if (live && (lost || (await mayLackEvents(admin, topic, lifetimeS)))) {
         await fill(producer, live)
         acknowledged.clear()
       }
@@ -77,7 +78,7 @@ export function createKafkaPublisher(
       working()
       log.info({ topic, partitions }, 'connected to Kafka')
       reported = false
-      await serve(producer, admin)
+      await serve(producer, admin, lifetimeS)
     } finally {
       session = undefined
       rejectAll(new Error('Kafka is not reachable'))
@@ -106,7 +107,8 @@ export function createKafkaPublisher(
   }
 
   /** Lets events through until something fails or the process ends. */
-  const serve = async (producer: Producer, admin: Admin) => {
+  const serve = async (producer: Producer, admin: Admin, lifetimeS: number) => {
+    let keptForS = lifetimeS
     const over = new AbortController()
     let failure: unknown
     session = {
@@ -119,7 +121,12 @@ export function createKafkaPublisher(
     const signal = AbortSignal.any([over.signal, lifecycle.signal])
     while (!signal.aborted) {
       await pause(lookEveryMs, signal)
-      if (!signal.aborted) await lookAtPartitions(admin)
+      if (signal.aborted) break
+      await lookAtPartitions(admin)
+      // An issuer has come whose tokens live longer.
+      const longestS = address.longestLifetimeS()
+      if (longestS > keptForS) await ensureTopic(admin, topic, longestS, log)
+      keptForS = Math.max(keptForS, longestS)
     }
     if (failure) throw failure
   }

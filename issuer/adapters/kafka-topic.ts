@@ -1,19 +1,27 @@
 import kafkajs, { type Admin } from 'kafkajs'
-import { type KafkaAddress, topicConfig } from '../../shared/kafka.ts'
+import { type KafkaAddress, topicConfig, topicRetentionMs } from '../../shared/kafka.ts'
 import type { Log } from '../../shared/log.ts'
+import { revocationExpiry } from '../../shared/revocation.ts'
+import { RECORD_DEADLINE_MS } from '../domain/issuer-report.ts'
 
-/** The topic of revocations, and how long an access token lives: seconds. */
-export type RevocationTopic = KafkaAddress & { lifetimeS: number }
+/** The topic of revocations, and the longest that any issuer's access tokens live, asked each time: seconds. */
+export type RevocationTopic = KafkaAddress & { longestLifetimeS(): number }
+
+const { ConfigResourceTypes } = kafkajs
 
 const REPLICAS = 3
+/** Of DescribeConfigs: set for this topic alone, no default. */
+const SET_FOR_TOPIC = 1
 
 /**
  * Creates the topic unless it is there: with one partition, for one total order. Where it exists nothing has to be
- * allowed but to describe it; settings under which it would forget revocations too early are reported.
- * @throws when it is missing and may not be created
+ * allowed but to describe it: settings that others ought to change are reported, and only a retention under which it
+ * would forget revocations that are needed is raised.
+ * @param lifetimeS the longest that access tokens live: seconds
+ * @throws when it is missing and may not be created, or forgets too early and may not be altered
  */
-export async function ensureTopic(admin: Admin, { topic, lifetimeS }: RevocationTopic, log: Log): Promise<void> {
-  if (await exists(admin, topic)) return warnOfSettings(admin, topic, lifetimeS, log)
+export async function ensureTopic(admin: Admin, topic: string, lifetimeS: number, log: Log): Promise<void> {
+  if (await exists(admin, topic)) return checkSettings(admin, topic, lifetimeS, log)
   const { brokers } = await admin.describeCluster()
   const replicationFactor = Math.min(REPLICAS, brokers.length)
   const configEntries = topicConfig(lifetimeS, replicationFactor)
@@ -36,7 +44,7 @@ const BEYOND_LIFETIME_MS = 60_000
  * Whether revocations that matter may be missing in the log although they count as published: it does not reach back
  * far enough, for it is new or was lost, or it was left alone while the issuers had another feed.
  */
-export async function mayLackEvents(admin: Admin, { topic, lifetimeS }: RevocationTopic): Promise<boolean> {
+export async function mayLackEvents(admin: Admin, topic: string, lifetimeS: number): Promise<boolean> {
   const now = Date.now()
   const offsets = await admin.fetchTopicOffsets(topic)
   const firstAfter = async (ms: number) => {
@@ -60,29 +68,70 @@ async function exists(admin: Admin, topic: string): Promise<boolean> {
   }
 }
 
-async function warnOfSettings(admin: Admin, topic: string, lifetimeS: number, log: Log): Promise<void> {
-  try {
-    const resource = {
-      type: kafkajs.ConfigResourceTypes.TOPIC,
-      name: topic,
-      configNames: ['cleanup.policy', 'retention.ms', 'compression.type'],
-    }
-    const { resources } = await admin.describeConfigs({ resources: [resource], includeSynonyms: false })
-    const values = new Map(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]))
-    const retentionMs = Number(values.get('retention.ms'))
-    if (values.get('cleanup.policy') !== 'delete') {
-      log.warn({ topic }, 'the topic of revocations has to have cleanup.policy=delete: others lose revocations')
-    }
-    if (values.get('compression.type') !== 'uncompressed') {
-      log.warn(
-        { topic },
-        'the topic of revocations ought to have compression.type=uncompressed: others let any writer stop its readers',
-      )
-    }
-    if (retentionMs !== -1 && retentionMs < 2 * lifetimeS * 1000) {
-      log.warn({ topic, retentionMs }, 'retention.ms of the topic of revocations is below two access-token lifetimes')
-    }
-  } catch (err) {
+async function checkSettings(admin: Admin, topic: string, lifetimeS: number, log: Log): Promise<void> {
+  const settings = await readSettings(admin, topic).catch((err) => {
     log.debug({ err, topic }, 'the settings of the topic of revocations cannot be read')
+  })
+  if (!settings) return
+  if (settings.get('cleanup.policy') !== 'delete') {
+    log.warn({ topic }, 'the topic of revocations has to have cleanup.policy=delete: others lose revocations')
   }
+  if (settings.get('compression.type') !== 'uncompressed') {
+    log.warn(
+      { topic },
+      'the topic of revocations ought to have compression.type=uncompressed: others let any writer stop its readers',
+    )
+  }
+  const retentionMs = Number(settings.get('retention.ms'))
+  if (retentionMs === -1) return
+  if (retentionMs < neededMs(lifetimeS)) return raiseRetention(admin, topic, lifetimeS, log)
+  if (retentionMs < 2 * lifetimeS * 1000) {
+    log.warn({ topic, retentionMs }, 'retention.ms of the topic of revocations is below two access-token lifetimes')
+  }
+}
+
+/** How long a revocation can matter after it was recorded, and so published: milliseconds. */
+function neededMs(lifetimeS: number): number {
+  return revocationExpiry(RECORD_DEADLINE_MS, lifetimeS) * 1000
+}
+
+/**
+ * What else was set for the topic is set again with it: the request that kafkajs has replaces all.
+ * @throws when it may not be altered: a log that forgets what is still needed must not be said to be complete
+ */
+async function raiseRetention(admin: Admin, topic: string, lifetimeS: number, log: Log): Promise<void> {
+  const retentionMs = topicRetentionMs(lifetimeS)
+  try {
+    const own = (await describe(admin, topic)).filter(
+      ({ configName, configSource, isSensitive }) =>
+        configSource === SET_FOR_TOPIC && !isSensitive && configName !== 'retention.ms',
+    )
+    const configEntries = [
+      ...own.map(({ configName: name, configValue: value }) => ({ name, value })),
+      { name: 'retention.ms', value: String(retentionMs) },
+    ]
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
+    })
+    log.warn(
+      { topic, retentionMs },
+      'retention.ms of the topic of revocations was below what tokens live; it is raised',
+    )
+  } catch (cause) {
+    throw new Error(`retention.ms of ${topic} is below what tokens live and cannot be raised to ${retentionMs}`, {
+      cause,
+    })
+  }
+}
+
+async function readSettings(admin: Admin, topic: string): Promise<Map<string, string>> {
+  const names = ['cleanup.policy', 'retention.ms', 'compression.type']
+  return new Map((await describe(admin, topic, names)).map(({ configName, configValue }) => [configName, configValue]))
+}
+
+async function describe(admin: Admin, topic: string, configNames?: string[]) {
+  const resource = { type: ConfigResourceTypes.TOPIC, name: topic, ...(configNames && { configNames }) }
+  const { resources } = await admin.describeConfigs({ resources: [resource], includeSynonyms: false })
+  return resources[0]?.configEntries ?? []
 }

@@ -27,8 +27,11 @@ export interface LedgerDigestParts {
   ledger: Pick<Ledger, 'live'>
   instance: string
   clock: Clock
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /**
+   * How long access tokens live: seconds, asked each time. Nobody may have reckoned with less for an entry that was
+   * recorded in the last {@link MAX_AGE_S}; what reckons with more is compared later.
+   */
+  readonly lifetimeS: number
 }
 
 export type AskedDigest =
@@ -45,13 +48,14 @@ export type AskedDigest =
  */
 export type DigestLedger = (cut: number) => AskedDigest
 
-export function createLedgerDigest({ ledger, instance, clock, lifetimeS }: LedgerDigestParts): DigestLedger {
+export function createLedgerDigest(parts: LedgerDigestParts): DigestLedger {
+  const { ledger, instance, clock } = parts
   const known = new Map<number, Promise<LedgerDigest>>()
   let last: Promise<unknown> = Promise.resolve()
   let waiting = 0
 
   const compute = async (cut: number): Promise<LedgerDigest> => {
-    const window = windowOf(cut, lifetimeS)
+    const window = windowOf(cut, parts.lifetimeS)
     const digest = createRevocationDigest()
     for await (const batch of ledger.live(instance, window.after)) {
       for (const revocation of batch) {
@@ -88,8 +92,7 @@ export function createLedgerDigest({ ledger, instance, clock, lifetimeS }: Ledge
 /**
  * An entry tells when it was recorded: its expiry was reckoned from the latest instant at which that could be
  * (`createRevoke`), so one that ends by then was recorded before the cut, even by an issuer whose clock is behind.
- * That takes one lifetime for all: while issuers with two different ones run side by side, an entry of the shorter one
- * can be on its way and be missed by a sidecar, which costs it a snapshot.
+ * What was reckoned with a longer lifetime than others agree on ends later, and is compared when that time comes.
  */
 function windowOf(cut: number, lifetimeS: number): DigestWindow {
   const until = revocationExpiry((cut - LEEWAY_S) * 1000, lifetimeS)

@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, LEEWAY_S } from '../../shared/clock.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
@@ -44,7 +44,7 @@ async function publishAll(parts: OutboxParts, onRead?: (entries: number) => void
   const completeUntilMs = clock.now()
   let published = 0
   for (let full = true; full; ) {
-    const entries = await ledger.unpublished(instance, BATCH)
+    const entries = await ledger.unpublished(instance, BATCH, Math.floor(completeUntilMs / 1000) - LEEWAY_S)
     onRead?.(entries.length)
     if (entries.length > 0) {
       await publish(entries.map(({ revocation }) => revocation))

@@ -14,8 +14,8 @@ export interface ReplayParts {
   ledger: Pick<Ledger, 'since' | 'live'>
   /** The signing keys as they are known, those that are gone included. */
   storedKeys(): readonly StoredSigningKey[]
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** The longest that any issuer's access tokens live, asked each time: seconds. */
+  readonly lifetimeS: number
   instance: string
   clock: Clock
 }
@@ -35,19 +35,20 @@ export interface Replay {
 /**
  * What a log that forgets, and whose readers believe no revoked key, needs beside new entries.
  * - Key revocations concern tokens for far longer than the log keeps an event: they are repeated once in a lifetime of
- *   an access token, a quarter of what the log keeps, and after every failure.
+ *   an access token, less than the log keeps them in any case, and after every failure.
  * - What a revoked key has signed counts for nothing any more, the revocations among it included. So all that are live
  *   are published again; and as issuers that do not know of it yet may go on for a moment, so is, for that long, every
  *   entry they have added.
  */
-export function createReplay({ ledger, storedKeys, lifetimeS, instance, clock }: ReplayParts): Replay {
+export function createReplay(parts: ReplayParts): Replay {
+  const { ledger, storedKeys, instance, clock } = parts
   const replayed = new Set<string>()
   let place: { cursor: LedgerCursor } | undefined
   let repeatedAt = Number.NEGATIVE_INFINITY
 
   const live = (nowMs: number) => liveKeyRevocations(storedKeys(), nowMs)
   const recent = (nowMs: number) =>
-    live(nowMs).filter(({ revokedAt }) => nowMs < revokedAt + UNAWARE_MS + lifetimeS * 1000 + BEYOND_LIFETIME_MS)
+    live(nowMs).filter(({ revokedAt }) => nowMs < revokedAt + UNAWARE_MS + parts.lifetimeS * 1000 + BEYOND_LIFETIME_MS)
   const unseen = (nowMs: number) => recent(nowMs).filter(({ revocation }) => !replayed.has(revocation.kid))
 
   const publishDue = async (nowMs: number, publish: Publish) => {
@@ -64,7 +65,7 @@ export function createReplay({ ledger, storedKeys, lifetimeS, instance, clock }:
       place = recent(nowMs).some(({ revokedAt }) => nowMs < revokedAt + UNAWARE_MS) ? { cursor } : undefined
     }
     const keys = live(nowMs)
-    if (keys.length > 0 && Math.abs(nowMs - repeatedAt) >= lifetimeS * 1000) {
+    if (keys.length > 0 && Math.abs(nowMs - repeatedAt) >= parts.lifetimeS * 1000) {
       await publish(keys.map(({ revocation }) => revocation))
       repeatedAt = nowMs
     }

@@ -1,6 +1,7 @@
 import type {
   Clients,
   GuessCounts,
+  IssuerReports,
   Ledger,
   OneTimeTokens,
   RequestCounts,
@@ -15,6 +16,7 @@ export interface DurablePorts {
   users: Users
   roles: Roles
   ledger: Ledger
+  issuerReports: IssuerReports
   signingKeys: SigningKeys
   clients: Clients
   oneTimeTokens: OneTimeTokens

@@ -15,7 +15,8 @@ export type ClientRefusal =
 export type ClientResult<More = object> = ({ ok: true; client: Client } & More) | ClientRefusal
 
 /**
- * Service clients, for administrators. What a client loses, its tokens lose at once, through the ledger.
+ * Service clients, for administrators. What a client loses, its tokens lose at once, through the ledger; `ended` is
+ * there when they did.
  *
  * Every function throws StoreUnavailable.
  */
@@ -28,9 +29,13 @@ export interface AdministerClients {
     id: string,
     change: Pick<ClientChange, 'name' | 'permissions' | 'isActive'>,
     by: Administrator,
-  ): Promise<ClientResult>
+  ): Promise<ClientResult<{ ended: Ended | undefined }>>
   /** @param overlapMs how long the secret before still holds: milliseconds; 0 ends it and the tokens it got */
-  rotateSecret(id: string, overlapMs: number, by: Administrator): Promise<ClientResult<{ secret: string }>>
+  rotateSecret(
+    id: string,
+    overlapMs: number,
+    by: Administrator,
+  ): Promise<ClientResult<{ secret: string; ended: Ended | undefined }>>
   delete(id: string, by: Administrator): Promise<{ ok: true; ended: Ended } | { ok: false; code: 'not_found' }>
 }
 
@@ -88,10 +93,10 @@ export function createAdministerClients({ clients, revoke, audit, clock }: Admin
       const ends = lost || change.isActive === false
       const client = await clients.update(id, { ...change, permissions, updatedAt: clock.now() }, ends)
       if (!client) return notFound
-      if (ends) await endTokens(client)
+      const ended = ends ? await endTokens(client) : undefined
       const facts = { active: client.isActive, permissions: client.permissions.join(' ') }
       audit.record('client_changed', { client_id: id, by: by.id, ...facts })
-      return { ok: true, client }
+      return { ok: true, client, ended }
     },
 
     async rotateSecret(id, overlapMs, by) {
@@ -105,9 +110,9 @@ export function createAdministerClients({ clients, revoke, audit, clock }: Admin
       const rotation = { secretHash: hashClientSecret(secret), previousUntil, nowMs }
       const client = await clients.rotateSecret(id, rotation, previousUntil === null)
       if (!client) return notFound
-      if (previousUntil === null) await endTokens(client)
+      const ended = previousUntil === null ? await endTokens(client) : undefined
       audit.record('client_secret_rotated', { client_id: id, by: by.id, overlap_ms: overlapMs })
-      return { ok: true, client, secret }
+      return { ok: true, client, secret, ended }
     },
 
     async delete(id, by) {

@@ -66,8 +66,8 @@ export type ClientCredentials = (
 export interface ClientTokenRules {
   issuer: string
   audience: readonly string[]
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** How long an access token lives, asked for each: seconds. @throws StoreUnavailable when it is not known */
+  readonly lifetimeS: number
 }
 
 /**
@@ -76,9 +76,10 @@ export interface ClientTokenRules {
  */
 export function createClientCredentials(
   { keySet, audit, clock }: { keySet: KeySet; audit: Audit; clock: Clock },
-  { issuer, audience, lifetimeS }: ClientTokenRules,
+  rules: ClientTokenRules,
 ): ClientCredentials {
   return ({ client, askedAtMs }, requested, address) => {
+    const { issuer, audience, lifetimeS } = rules
     const narrowed = narrowScope(client.permissions, requested)
     if (!narrowed.ok) return { ok: false, code: 'scope_invalid' }
     const scope = narrowed.permissions.join(' ')

@@ -38,8 +38,8 @@ export interface TokenRules {
   issuer: string
   /** The `aud` claim. */
   audience: readonly string[]
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** How long an access token lives, asked for each: seconds. @throws StoreUnavailable when it is not known */
+  readonly lifetimeS: number
   profileClaims: readonly ProfileClaim[]
 }
 

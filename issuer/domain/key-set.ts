@@ -45,16 +45,14 @@ export interface KeySetPorts {
 }
 
 export interface KeySetRules {
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** The longest that any issuer's access tokens live, asked each time: seconds. */
+  readonly lifetimeS: number
   /** How long what was read is believed: milliseconds; see {@link KEYS_LEASE_MS}. */
   leaseMs?: number
 }
 
-export function createKeySet(
-  { signingKeys, sealing, clock }: KeySetPorts,
-  { lifetimeS, leaseMs = KEYS_LEASE_MS }: KeySetRules,
-): KeySet {
+export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules: KeySetRules): KeySet {
+  const { leaseMs = KEYS_LEASE_MS } = rules
   let stored: readonly StoredSigningKey[] = []
   /** Those that are not gone. */
   let usable = new Map<string, { key: StoredSigningKey; pair: SigningKeyPair }>()
@@ -65,7 +63,7 @@ export function createKeySet(
   let waiting: Promise<void> | undefined
   let begunAt = Number.NEGATIVE_INFINITY
 
-  const isOut = ({ key }: { key: StoredSigningKey }) => isPublished(key, clock.now(), lifetimeS)
+  const isOut = ({ key }: { key: StoredSigningKey }) => isPublished(key, clock.now(), rules.lifetimeS)
   const requireLease = () => {
     // A clock that was set back says as little as one that has gone on.
     if (Math.abs(clock.now() - readAt) > leaseMs) {

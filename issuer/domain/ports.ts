@@ -1,5 +1,6 @@
 import type { Revocation } from '../../shared/revocation.ts'
 import type { Client, ClientChange, SecretRotation } from './client.ts'
+import type { IssuerReport } from './issuer-report.ts'
 import type { OneTimeToken } from './one-time-token.ts'
 import type { Role, RoleChange } from './role.ts'
 import type { Rotation, RotationClaim, Session } from './session.ts'
@@ -115,12 +116,13 @@ export interface Ledger {
   record(entries: LedgerEntry[]): Promise<Revocation[]>
   isSessionRevoked(sid: string): Promise<boolean>
   /**
-   * Entries not yet published, of whichever issuer, oldest first. When it returns fewer than `limit`, it has seen
-   * every entry committed before the call began (a majority write of this instance's own heartbeat comes first, so
-   * that no deposed primary can answer).
+   * Entries not yet published, of whichever issuer, that can still concern a token at `nowS` (seconds; absent: all):
+   * those that end first come first, of these the oldest. When it returns fewer than `limit`, it has seen every such
+   * entry committed before the call began (a majority write of this instance's own heartbeat comes first, so that no
+   * deposed primary can answer).
    */
-  unpublished(instance: string, limit: number): Promise<LedgerEntry[]>
-  /** Call it only after the broker's acknowledgement. */
+  unpublished(instance: string, limit: number, nowS?: number): Promise<LedgerEntry[]>
+  /** Call it only after the broker's acknowledgement: where there is no broker, nothing is ever marked. */
   markPublished(ids: string[]): Promise<void>
   /**
    * Entries that can still concern a token at `nowS` and were committed after `cursor` was given; some may come again.
@@ -129,6 +131,18 @@ export interface Ledger {
   since(instance: string, cursor: LedgerCursor, nowS: number): Promise<{ entries: LedgerEntry[]; cursor: LedgerCursor }>
   /** Everything that can still concern a token at `nowS` (seconds) and was committed before the call, in batches. */
   live(instance: string, nowS: number): AsyncIterable<Revocation[]>
+}
+
+/** What the issuers of one store say of themselves, in the durable store; kept for a day after the last time. */
+export interface IssuerReports {
+  /**
+   * Writes the own report, durably on a majority, and then reads: what others had written before the call is among it,
+   * and so is what they write before they read this one.
+   * @returns all of them, the own one included
+   */
+  exchange(own: Omit<IssuerReport, 'at'>): Promise<IssuerReport[]>
+  /** Reads them without saying anything. */
+  all(): Promise<IssuerReport[]>
 }
 
 /** Signing keys, in the durable store, private parts encrypted. */
@@ -176,6 +190,12 @@ export interface OutgoingEvent {
 export interface Publisher {
   /** Returns when the feed has acknowledged all of them, in order; throws when it has not. */
   publish(events: OutgoingEvent[]): Promise<void>
+  /**
+   * For a publisher that does not write the log that sidecars read, and so acknowledges nothing that may be marked in
+   * the ledger: what does instead. `ledger`: there is no log, what is recorded is published. `others`: issuers that
+   * write it mark what it has acknowledged.
+   */
+  acknowledgedBy?(): 'ledger' | 'others'
 }
 
 /** Password hashing, bounded. */
@@ -186,7 +206,12 @@ export interface PasswordHasher {
   verify(hash: string | undefined, password: string): Promise<boolean>
   /** Whether the hash was made with other parameters than today's. */
   needsRehash(hash: string): boolean
-  /** When the lane is full, so that `hash` and `verify` would throw: after how long to come again. Seconds. */
+  /**
+   * Takes a place for a request that is going to hash, before it asks any store: those on their way to the lane would
+   * otherwise all count on the one place that is free. @returns gives it back. @throws HashingOverloaded when none is left
+   */
+  enter(): () => void
+  /** When no place is left, so that `enter` would throw: after how long to come again. Seconds. */
   fullForS(): number | undefined
 }
 
@@ -227,7 +252,7 @@ export interface GuessCounts {
   settle(guess: Guess, outcome: 'right' | 'wrong' | 'void', nowMs: number): Promise<void>
 }
 
-export type MailKind = 'verify_email' | 'reset_password' | 'already_registered' | 'password_changed'
+export type MailKind = 'verify_email' | 'reset_password' | 'already_registered' | 'password_changed' | 'email_changed'
 
 export interface Mail {
   kind: MailKind

@@ -1,8 +1,9 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, seconds } from '../../shared/clock.ts'
 import { withDeadline } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
 import { partitionKey, type Revocation, revocationExpiry, revocationId } from '../../shared/revocation.ts'
 import type { SecurityEvent } from '../../shared/security-event.ts'
+import { RECORD_DEADLINE_MS } from './issuer-report.ts'
 import { type Ledger, type LedgerEntry, type Publisher, type Sessions, StoreUnavailable, type Users } from './ports.ts'
 
 /** What an end of sessions came to. */
@@ -51,18 +52,12 @@ export interface RevokePorts {
 }
 
 export interface RevokeRules {
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** The longest that any issuer's access tokens live, asked for each revocation: seconds. */
+  readonly lifetimeS: number
   refreshTtlMs: number
   /** How long to wait for the feed: milliseconds. */
   publishTimeoutMs: number
 }
-
-/**
- * How long the ledger may take to record an entry: milliseconds. A refresh that asks the ledger until then issues a
- * token that is so much younger than the revocation's time; the entry outlives that token too.
- */
-const RECORD_DEADLINE_MS = 30_000
 
 const MAX_UNPUBLISHED_READ = 1000
 
@@ -130,7 +125,8 @@ export function createRevoke(ports: RevokePorts, rules: RevokeRules): Revoke {
 
     async previous(sid) {
       if (!(await ledger.isSessionRevoked(sid))) return undefined
-      const waiting = await ledger.unpublished(instance, MAX_UNPUBLISHED_READ)
+      if (ports.publisher.acknowledgedBy?.() === 'ledger') return { propagated: true }
+      const waiting = await ledger.unpublished(instance, MAX_UNPUBLISHED_READ, seconds(clock))
       const known = waiting.length < MAX_UNPUBLISHED_READ
       return { propagated: known && !waiting.some(({ id }) => id === `session:${sid}`) }
     },
@@ -155,9 +151,11 @@ async function propagate(ports: RevokePorts, revocations: Revocation[], timeoutM
         token: sign({ type: 'revocation', revocation }),
       })),
     )
-    acknowledged
-      .then(() => ledger.markPublished(revocations.map(revocationId)))
-      .catch((err) => log.warn({ err }, 'a revocation is not published or not marked; the outbox will do it'))
+    // Only the log that sidecars read can acknowledge: another mark would keep from it what it has never had.
+    const marked = publisher.acknowledgedBy
+      ? acknowledged
+      : acknowledged.then(() => ledger.markPublished(revocations.map(revocationId)))
+    marked.catch((err) => log.warn({ err }, 'a revocation is not published or not marked; the outbox will do it'))
     await withDeadline(acknowledged, timeoutMs)
     return true
   } catch {

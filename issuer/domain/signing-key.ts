@@ -30,8 +30,8 @@ export interface StoredSigningKey {
 export interface KeyRules {
   /** Of new keys. */
   algorithm: Algorithm
-  /** How long an access token lives: seconds. */
-  lifetimeS: number
+  /** The longest that any issuer's access tokens live, asked each time: seconds. */
+  readonly lifetimeS: number
   /** How long anyone may cache the key set: seconds. */
   jwksMaxAgeS: number
   /** How long a key signs: milliseconds; `undefined`: until someone says so. */

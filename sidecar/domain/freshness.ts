@@ -21,7 +21,10 @@ export interface Freshness {
 
 const LEEWAY_MS = LEEWAY_S * 1000
 
-/** @param options `maxStalenessMs`: the bound, to which the leeway between clocks is added: milliseconds */
+/**
+ * @param options `maxStalenessMs`: milliseconds. By the sidecar's own clock it is exact: an issuer's clock that is ahead by
+ * the leeway adds that to the true time, and nothing more may.
+ */
 export function createFreshness({ maxStalenessMs, clock }: { maxStalenessMs: number; clock: Clock }): Freshness {
   const sources = new Map<string, number>()
   let furthest = 0
@@ -40,6 +43,6 @@ export function createFreshness({ maxStalenessMs, clock }: { maxStalenessMs: num
     },
     completeUntil: (source) => (source === undefined ? furthest : (sources.get(source) ?? 0)),
     ageMs: (nowMs) => (furthest === 0 ? Number.POSITIVE_INFINITY : Math.max(0, nowMs - furthest)),
-    isFresh: (nowMs) => isBelievable(furthest, nowMs) && nowMs - furthest <= maxStalenessMs + LEEWAY_MS,
+    isFresh: (nowMs) => isBelievable(furthest, nowMs) && nowMs - furthest <= maxStalenessMs,
   }
 }

@@ -120,6 +120,20 @@ for (const { name, skip, place } of ADAPTERS) {
       t.same(idsOf(await other.unpublished('other', 4)), idsOf(entries.slice(4)))
     })
 
+    t.test('those of the unpublished that end first come first, without what has ended', async (t) => {
+      const { ledger, other } = await replicas(t)
+      const [key, later, soon, ended] = [
+        entryOf({ kind: 'key', kid: 'kid', exp: 4_102_444_800 }),
+        aSessionEntry(nowS + 310),
+        aSessionEntry(nowS + 1),
+        aSessionEntry(nowS),
+      ]
+      await ledger.record([key, later, soon, ended])
+      t.same(idsOf(await other.unpublished('other', 10, nowS)), idsOf([soon, later, key]))
+      t.same(idsOf(await other.unpublished('other', 2, nowS)), idsOf([soon, later]))
+      t.same(idsOf(await other.unpublished('other', 10)), idsOf([ended, soon, later, key]))
+    })
+
     t.test('every entry recorded before a call began is in what unpublished returns', async (t) => {
       const { ledger, other } = await replicas(t)
       const { recorded, writing } = startWriters([ledger, other, ledger, other], 25)

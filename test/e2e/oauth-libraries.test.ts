@@ -15,9 +15,9 @@ interface Started {
   user: Credentials
 }
 
-async function start(t: Test): Promise<Started> {
+async function start(t: Test, rateLimits = 'off'): Promise<Started> {
   const folder = temporaryFolder(t)
-  const env = { ISSUER_PORT: '0', DATA_DIR: folder, HASH_MEMORY_KIB: '7168', HASH_TIME: '5', RATE_LIMITS: 'off' }
+  const env = { ISSUER_PORT: '0', DATA_DIR: folder, HASH_MEMORY_KIB: '7168', HASH_TIME: '5', RATE_LIMITS: rateLimits }
   const { url, close } = await startIssuer(env, { log: createLog('issuer', 'silent') })
   t.teardown(close)
   const admin = await register(url)
@@ -145,4 +145,24 @@ test('oauth4webapi: RFC 8414 discovery, every grant, and a token that a resource
   const foreign = await oauth.revocationRequest(server, first, none, own.access_token, insecure)
   const refusal = await oauth.processRevocationResponse(foreign).catch((error: Error) => error)
   t.match(refusal, { error: 'unauthorized_client', status: 400 })
+})
+
+test('openid-client understands a rate limit, and how long to wait', async (t) => {
+  const { url, service } = await start(t, 'client=1/1h')
+  const { client_id, client_secret } = service
+  const config = await openid.discovery(new URL(url), client_id, {}, openid.ClientSecretBasic(client_secret), {
+    execute: [openid.allowInsecureRequests],
+  })
+  await openid.clientCredentialsGrant(config)
+  const attempts = [
+    () => openid.clientCredentialsGrant(config),
+    () => openid.tokenIntrospection(config, 'x'),
+    () => openid.tokenRevocation(config, 'x'),
+  ]
+  for (const attempt of attempts) {
+    const refused = await attempt().catch((error: openid.ResponseBodyError) => error)
+    if (!(refused instanceof openid.ResponseBodyError)) throw refused
+    t.match(refused, { error: 'temporarily_unavailable', error_description: 'Too many requests', status: 429 })
+    t.match(Number(refused.response.headers.get('retry-after')) > 0, true)
+  }
 })

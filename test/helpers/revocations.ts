@@ -118,7 +118,7 @@ export function memoryLedger(): Ledger & { entries: { entry: LedgerEntry; publis
 export interface Receiver {
   ring: ReturnType<typeof createKeyRing>
   freshness: ReturnType<typeof createFreshness>
-  revocations: Pick<RevocationList, 'add' | 'batches'>
+  revocations: Pick<RevocationList, 'add' | 'has' | 'batches'>
   /** Names of all revocations, in the order in which they were added. */
   added: string[]
   intake: Intake
@@ -136,6 +136,7 @@ export function receiver(
   const list = createRevocationList()
   const revocations = {
     batches: list.batches,
+    has: list.has,
     add(revocation: Revocation) {
       const id = revocationId(revocation)
       list.add(revocation)

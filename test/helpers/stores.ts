@@ -165,7 +165,8 @@ export function aSession(given: Partial<Session> = {}): Session {
 type Calls = Record<string, () => Promise<unknown>>
 
 /** One call of every operation of the durable ports. */
-export function durableCalls({ users, roles, ledger, signingKeys, clients, oneTimeTokens }: DurablePorts): Calls {
+export function durableCalls(ports: DurablePorts): Calls {
+  const { users, roles, ledger, issuerReports, signingKeys, clients, oneTimeTokens } = ports
   const revocation = { kind: 'session', sid: 'sid', sub: 'sub', exp: 4_102_444_800 } as const
   return {
     'users.insert': () => users.insert(aUser()),
@@ -190,6 +191,9 @@ export function durableCalls({ users, roles, ledger, signingKeys, clients, oneTi
     'ledger.live': async () => {
       for await (const batch of ledger.live('instance', 0)) if (batch.length === 0) break
     },
+    'issuerReports.exchange': () =>
+      issuerReports.exchange({ instance: 'instance', lifetimeS: 300, kafka: false, settledAt: 0 }),
+    'issuerReports.all': () => issuerReports.all(),
     'clients.insert': () => clients.insert(aClient()),
     'clients.byId': () => clients.byId('id'),
     'clients.list': () => clients.list(undefined, 10),

@@ -8,6 +8,7 @@ import { createMetrics } from '../../shared/metrics.ts'
 import { call, PASSWORD } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startSmtp } from '../helpers/smtp.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { createAuthority } from '../servers/certificates.ts'
 import { onPath } from '../servers/command.ts'
 
@@ -17,7 +18,7 @@ const HASHING = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
 async function start(t: Test, env: Record<string, string>) {
   const lines: string[] = []
   const log = createLog('issuer', 'debug', { write: (line) => void lines.push(line) })
-  const DATA_DIR = env.DATA_DIR ?? join(t.testdir(), 'data')
+  const DATA_DIR = env.DATA_DIR ?? join(temporaryFolder(t), 'data')
   const issuer = await startIssuer({ ISSUER_PORT: '0', DATA_DIR, ...HASHING, ...env }, { log })
   t.teardown(issuer.close)
   const post = (path: string, json: object) => call(`${issuer.url}${path}`, { json })
@@ -29,7 +30,7 @@ const tokenIn = (text: string) => /[#&]token=([\w-]{43})/.exec(text)?.[1]
 test('over SMTP with TLS, and the settings in files: verification, then a new password', {
   skip: onPath('openssl') === undefined && 'there is no openssl',
 }, async (t) => {
-  const folder = t.testdir()
+  const folder = temporaryFolder(t)
   const authority = await createAuthority(folder)
   const { cert, key } = await authority.issue('mail')
   const server = await startSmtp(t, { cert, key, authOptional: false, allowInsecureAuth: false })

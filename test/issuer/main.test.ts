@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
 import { call, claimsOf, login, logout, refresh, register } from '../helpers/client.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const HASHING = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
 
@@ -16,7 +17,7 @@ async function start(t: Test, env: Record<string, string>) {
 }
 
 test('users, sessions, keys and logouts outlive a restart', async (t) => {
-  const env = { DATA_DIR: join(t.testdir(), 'data'), ISSUER_URL: 'http://issuer.example' }
+  const env = { DATA_DIR: join(temporaryFolder(t), 'data'), ISSUER_URL: 'http://issuer.example' }
   const first = await start(t, env)
   const credentials = await register(first.url)
   const [ended, live] = [await login(first.url, credentials), await login(first.url, credentials)]
@@ -34,13 +35,13 @@ test('users, sessions, keys and logouts outlive a restart', async (t) => {
 })
 
 test('without ISSUER_URL the issuer is named after where it listens', async (t) => {
-  const { url } = await start(t, { DATA_DIR: join(t.testdir(), 'data') })
+  const { url } = await start(t, { DATA_DIR: join(temporaryFolder(t), 'data') })
   const { access_token } = await login(url, await register(url))
   t.equal(claimsOf(access_token).iss, url)
 })
 
 test('two issuers on one data folder have one set of keys and sessions', async (t) => {
-  const env = { DATA_DIR: join(t.testdir(), 'data'), ISSUER_URL: 'http://issuer.example' }
+  const env = { DATA_DIR: join(temporaryFolder(t), 'data'), ISSUER_URL: 'http://issuer.example' }
   const [one, two] = await Promise.all([start(t, env), start(t, env)])
   const credentials = await register(one.url)
   const tokens = await login(one.url, credentials)
@@ -52,7 +53,7 @@ test('two issuers on one data folder have one set of keys and sessions', async (
 })
 
 test('the log never carries a password, a token or an address', async (t) => {
-  const issuer = await start(t, { DATA_DIR: join(t.testdir(), 'data') })
+  const issuer = await start(t, { DATA_DIR: join(temporaryFolder(t), 'data') })
   const credentials = await register(issuer.url)
   const tokens = await login(issuer.url, credentials)
   await call(`${issuer.url}/auth/login`, { json: { ...credentials, password: 'not the password' } })
@@ -75,7 +76,7 @@ test('the log never carries a password, a token or an address', async (t) => {
 })
 
 test('a trace is named in the log, if it is one', async (t) => {
-  const issuer = await start(t, { DATA_DIR: join(t.testdir(), 'data') })
+  const issuer = await start(t, { DATA_DIR: join(temporaryFolder(t), 'data') })
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
   await call(`${issuer.url}/users/me`, { headers: { traceparent } })
   await call(`${issuer.url}/users/me`, { headers: { traceparent: 'x"injected' } })
@@ -88,7 +89,7 @@ test('a trace is named in the log, if it is one', async (t) => {
 
 test('the feed is for those who have the credential', async (t) => {
   const token = 'a feed token that is long enough'
-  const { url } = await start(t, { DATA_DIR: join(t.testdir(), 'data'), FEED_TOKEN: token })
+  const { url } = await start(t, { DATA_DIR: join(temporaryFolder(t), 'data'), FEED_TOKEN: token })
   t.equal((await call(`${url}/revocations`)).status, 401)
   t.equal((await call(`${url}/revocations`, { token: 'another' })).status, 401)
   const abort = new AbortController()
@@ -106,7 +107,7 @@ test('a start that fails says why and leaves nothing behind', async (t) => {
   await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve))
   t.teardown(() => taken.close())
   const { port } = taken.address() as { port: number }
-  await t.rejects(start(t, { DATA_DIR: join(t.testdir(), 'data'), ISSUER_PORT: String(port) }), {
+  await t.rejects(start(t, { DATA_DIR: join(temporaryFolder(t), 'data'), ISSUER_PORT: String(port) }), {
     code: 'EADDRINUSE',
     port,
   })
@@ -116,7 +117,7 @@ test('a start that fails says why and leaves nothing behind', async (t) => {
 })
 
 test('another master key is refused rather than used beside the stored keys', async (t) => {
-  const env = { DATA_DIR: join(t.testdir(), 'data') }
+  const env = { DATA_DIR: join(temporaryFolder(t), 'data') }
   const first = await start(t, { ...env, MASTER_KEY: 'the first master key which is 32 long' })
   await first.close()
   await t.rejects(start(t, { ...env, MASTER_KEY: 'another master key which is 32 long too' }), /MASTER_KEY/)

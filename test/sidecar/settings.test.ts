@@ -42,7 +42,14 @@ test('the address of the service has no path', async (t) => {
   for (const UPSTREAM of ['http://a/base', 'http://a?x', 'http://u@a', 'ftp://a', 'a:80', 'http://']) {
     t.match(problems({ UPSTREAM }), [/^UPSTREAM: /], UPSTREAM)
   }
-  t.equal(readSidecarSettings({ UPSTREAM: 'https://A.example:443/' }).UPSTREAM, 'https://a.example')
+  t.equal(readSidecarSettings({ UPSTREAM: 'https://A.example:443/' }).UPSTREAM.address, 'https://a.example')
+})
+
+test('a certificate has a key, and clients need one only where there is one', async (t) => {
+  t.match(problems({ SIDECAR_TLS_CERT_FILE: '/a' }), [/belong together/])
+  t.match(problems({ SIDECAR_TLS_KEY_FILE: '/a' }), [/belong together/])
+  const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----'
+  t.match(problems({ SIDECAR_TLS_CLIENT_CA: ca }), [/needs SIDECAR_TLS_CERT_FILE/])
 })
 
 test('identity headers have names of their own', async (t) => {

@@ -2,8 +2,9 @@ import type { ClientSession, Db, Filter, MongoClient } from 'mongodb'
 import { LEEWAY_S } from '../../../shared/clock.ts'
 import { type Revocation, revocationId } from '../../../shared/revocation.ts'
 import type { Ledger, LedgerEntry } from '../../domain/ports.ts'
-import { attempt, inSession, isDuplicateKey, LINEARIZABLE, MAJORITY, MAX_TIME_MS } from './connect.ts'
+import { attempt, inSession, isDuplicateKey, MAJORITY, MAX_TIME_MS } from './connect.ts'
 import { createReadById } from './gathered-reads.ts'
+import type { IssuerDocument } from './issuer-reports.ts'
 
 interface LedgerDocument {
   /** `revocationId` of the revocation. */
@@ -26,8 +27,8 @@ const OVERLAP_MS = 2 * LEEWAY_S * 1000 + MAX_TIME_MS
 /** The ledger in MongoDB. Every write waits for the majority (the client's write concern). */
 export function createMongoLedger(client: MongoClient, db: Db): Ledger {
   const ledger = db.collection<LedgerDocument>('ledger')
-  const readId = createReadById(ledger, { ...LINEARIZABLE, projection: { _id: 1 } })
-  const issuers = db.collection<{ _id: string; at: Date; beats: number }>('issuers')
+  const readId = createReadById<LedgerDocument>(db, 'ledger', { _id: 1 })
+  const issuers = db.collection<IssuerDocument>('issuers')
 
   /**
    * Only the primary can have this write acknowledged by a majority, and a read that follows it in the session sees
@@ -35,7 +36,9 @@ export function createMongoLedger(client: MongoClient, db: Db): Ledger {
    * @returns the primary's time
    */
   async function beat(instance: string, session: ClientSession): Promise<Date> {
-    const update = [{ $set: { at: '$$NOW', beats: { $add: [{ $ifNull: ['$beats', 0] }, 1] } } }]
+    const beats = { $add: [{ $ifNull: ['$beats', 0] }, 1] }
+    // Who issues tokens has reported before; a command that uses the ledger issues none.
+    const update = [{ $set: { at: '$$NOW', beats, lifetimeS: { $ifNull: ['$lifetimeS', 0] } } }]
     const options = { upsert: true, session, maxTimeMS: MAX_TIME_MS }
     await repeatOnConflict(() => issuers.updateOne({ _id: instance }, update, options))
     const own = await issuers.findOne({ _id: instance }, { ...MAJORITY, session })
@@ -75,10 +78,11 @@ export function createMongoLedger(client: MongoClient, db: Db): Ledger {
     isSessionRevoked: async (sid) =>
       (await readId(revocationId({ kind: 'session', sid, sub: '', exp: 0 }))) !== undefined,
 
-    unpublished: (instance, limit) =>
+    unpublished: (instance, limit, nowS = 0) =>
       inSession(client, async (session) => {
         await beat(instance, session)
-        const found = ledger.find({ published: false }, { ...MAJORITY, session, sort: { at: 1, _id: 1 }, limit })
+        const due = { published: false, 'revocation.exp': { $gt: nowS } }
+        const found = ledger.find(due, { ...MAJORITY, session, sort: { 'revocation.exp': 1, at: 1, _id: 1 }, limit })
         return (await found.toArray()).map(toEntry)
       }),
 

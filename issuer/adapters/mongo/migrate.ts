@@ -63,6 +63,12 @@ const STEPS: ((db: Db) => Promise<unknown>)[] = [
       })
     }
   },
+  async (db) => {
+    // Without a broker entries are never marked: what has expired must not be in the way of the rest.
+    await db
+      .collection('ledger')
+      .createIndex({ 'revocation.exp': 1, at: 1, _id: 1 }, { partialFilterExpression: { published: false } })
+  },
 ]
 
 /**

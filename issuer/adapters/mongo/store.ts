@@ -1,6 +1,7 @@
 import type { DurablePorts, Store } from '../store.ts'
 import { createMongoClients } from './clients.ts'
 import { attempt, createMongoClient, requireReplicaSet } from './connect.ts'
+import { createMongoIssuerReports } from './issuer-reports.ts'
 import { createMongoLedger } from './ledger.ts'
 import { migrateMongo } from './migrate.ts'
 import { createMongoOneTimeTokens } from './one-time-tokens.ts'
@@ -21,6 +22,7 @@ export function createMongoStore(url: string, ca?: string): Store<DurablePorts> 
       users: createMongoUsers(db),
       roles: createMongoRoles(db),
       ledger: createMongoLedger(client, db),
+      issuerReports: createMongoIssuerReports(client, db),
       signingKeys: createMongoSigningKeys(client, db),
       clients: createMongoClients(db),
       oneTimeTokens: createMongoOneTimeTokens(db),

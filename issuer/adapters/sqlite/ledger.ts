@@ -25,7 +25,7 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
   )
   const known = db.prepare('SELECT revocation FROM ledger WHERE id = ?')
   const exists = db.prepare('SELECT 1 FROM ledger WHERE id = ?')
-  const unpublished = db.prepare('SELECT * FROM ledger WHERE publishedAt IS NULL ORDER BY seq LIMIT ?')
+  const unpublished = db.prepare('SELECT * FROM ledger WHERE publishedAt IS NULL AND exp > ? ORDER BY exp, seq LIMIT ?')
   const mark = db.prepare(
     "UPDATE ledger SET publishedAt = CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE id = ? AND publishedAt IS NULL",
   )
@@ -45,7 +45,8 @@ export function createSqliteLedger(db: DatabaseSync): Ledger {
       ),
     isSessionRevoked: (sid) =>
       attempt(() => exists.get(revocationId({ kind: 'session', sid, sub: '', exp: 0 })) !== undefined),
-    unpublished: (_instance, limit) => attempt(() => (unpublished.all(limit) as unknown as Row[]).map(toEntry)),
+    unpublished: (_instance, limit, nowS = 0) =>
+      attempt(() => (unpublished.all(nowS, limit) as unknown as Row[]).map(toEntry)),
     markPublished: (ids) =>
       attempt(() =>
         inTransaction(db, () => {

@@ -136,6 +136,24 @@ const STEPS = [
   CREATE INDEX usersByActivity ON users (isActive, createdAt, id);
   CREATE INDEX usersByVerification ON users (isVerified, createdAt, id);
   `,
+  `
+  -- What the issuers that use this file say of themselves.
+  CREATE TABLE issuers (
+    instance TEXT PRIMARY KEY,
+    lifetimeS INTEGER,
+    kafka INTEGER NOT NULL,
+    settledAt INTEGER NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  -- Those before this step did not say how long their tokens live.
+  INSERT INTO issuers (instance, lifetimeS, kafka, settledAt, at)
+  SELECT 'before', NULL, 0, now, now FROM (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) AS now)
+  WHERE EXISTS (SELECT 1 FROM signingKeys);
+
+  -- Without a broker entries are never marked: what has expired must not be in the way of the rest.
+  DROP INDEX ledgerUnpublished;
+  CREATE INDEX ledgerUnpublished ON ledger (exp, seq) WHERE publishedAt IS NULL;
+  `,
 ]
 
 /**

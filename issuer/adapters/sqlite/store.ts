@@ -2,6 +2,7 @@ import type { Clock } from '../../../shared/clock.ts'
 import type { DurablePorts, SessionPorts, Store } from '../store.ts'
 import { createSqliteClients } from './clients.ts'
 import { attempt, openSqlite } from './connect.ts'
+import { createSqliteIssuerReports } from './issuer-reports.ts'
 import { createSqliteLedger } from './ledger.ts'
 import { migrateSqlite } from './migrate.ts'
 import { createSqliteOneTimeTokens } from './one-time-tokens.ts'
@@ -31,6 +32,7 @@ export function openSqliteStore(
       roles: createSqliteRoles(db),
       sessions: createSqliteSessions(db),
       ledger: createSqliteLedger(db),
+      issuerReports: createSqliteIssuerReports(db, clock),
       signingKeys: createSqliteSigningKeys(db),
       clients: createSqliteClients(db),
       oneTimeTokens: createSqliteOneTimeTokens(db),

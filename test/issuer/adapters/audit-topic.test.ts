@@ -8,6 +8,7 @@ import { createLog } from '../../../shared/log.ts'
 import { createMetrics } from '../../../shared/metrics.ts'
 import { login, logout, register } from '../../helpers/client.ts'
 import { eventually } from '../../helpers/eventually.ts'
+import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 import { uniqueName } from '../../helpers/unique-name.ts'
 import { startKafka } from '../../servers/kafka.ts'
 import { missing, missingShared, sharedUrl } from '../../servers/shared.ts'
@@ -136,7 +137,7 @@ test('a running issuer with AUDIT_TOPIC', { skip: await missingShared('kafka') }
   await createTopic(brokers, topic)
   const env = {
     ISSUER_PORT: '0',
-    DATA_DIR: t.testdir(),
+    DATA_DIR: temporaryFolder(t),
     HASH_MEMORY_KIB: '7168',
     HASH_TIME: '5',
     KAFKA_BROKERS: brokers,

@@ -145,3 +145,26 @@ test('nobody waits longer than the deadline', async (t) => {
   t.match(await metrics.metrics(), /password_hash_queue 0\n/)
   await t.resolves(hasher.hash('x'))
 })
+
+test('as many may be on their way to the lane as it has places', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, concurrency: 1, queue: 2, metrics: createMetrics() })
+  const leave = [hasher.enter(), hasher.enter(), hasher.enter()]
+  t.throws(() => hasher.enter(), HashingOverloaded)
+  t.equal(hasher.fullForS(), 5, 'it says so to those who would only come in vain')
+  await t.resolves(hasher.hash('x'), 'whoever is inside finds the lane free')
+  leave[0]!()
+  leave[0]!()
+  t.equal(hasher.fullForS(), undefined)
+  leave.push(hasher.enter())
+  t.throws(() => hasher.enter(), HashingOverloaded, 'a place is given back once')
+  for (const out of leave) out()
+  t.equal(hasher.fullForS(), undefined)
+})
+
+test('a full lane lets nobody in', async (t) => {
+  const hasher = await createHashingLane({ ...defaults, concurrency: 1, queue: 1, metrics: createMetrics() })
+  const hashing = ['x', 'y'].map((password) => hasher.hash(password))
+  t.throws(() => hasher.enter(), HashingOverloaded)
+  await Promise.all(hashing)
+  t.doesNotThrow(() => hasher.enter())
+})

@@ -15,7 +15,7 @@ const own = { skip: await missing('kafka'), timeout: 60_000 }
 const event = (id: string) => ({ key: id, token: sign({ type: 'revocation', revocation: session(id, id) }) })
 
 function publisherFor({ log, lifecycle }: Base, brokers: string, topic: string) {
-  return createKafkaPublisher({ brokers: brokers.split(','), topic, lifetimeS: 300 }, 'a', log, lifecycle)
+  return createKafkaPublisher({ brokers: brokers.split(','), topic, longestLifetimeS: () => 300 }, 'a', log, lifecycle)
 }
 
 const idsOf = async (brokers: string, topic: string) =>

@@ -21,7 +21,7 @@ const heartbeat = (completeUntilMs: number) => ({
 })
 
 function publisherFor({ log, lifecycle }: Base, brokers: string, topic: string) {
-  return createKafkaPublisher({ brokers: brokers.split(','), topic, lifetimeS: 300 }, 'a', log, lifecycle)
+  return createKafkaPublisher({ brokers: brokers.split(','), topic, longestLifetimeS: () => 300 }, 'a', log, lifecycle)
 }
 
 async function withAdmin<T>(brokers: string, work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -127,7 +127,7 @@ test('a topic that grows is used from the second look on, with heartbeats in eve
   const topic = uniqueName('publisher')
   const { log, lifecycle } = base(t)
   const lookEveryMs = 700
-  const address = { brokers: brokers.split(','), topic, lifetimeS: 300 }
+  const address = { brokers: brokers.split(','), topic, longestLifetimeS: () => 300 }
   const publisher = createKafkaPublisher(address, 'a', log, lifecycle, lookEveryMs)
   await eventually(() => publisher.check().ok, { within: 20_000 })
   await publisher.publish([heartbeat(1)])
@@ -171,7 +171,7 @@ async function* live() {
 }
 
 function publisherWithLive({ log, lifecycle }: Base, brokers: string, topic: string) {
-  const address = { brokers: brokers.split(','), topic, lifetimeS: 300 }
+  const address = { brokers: brokers.split(','), topic, longestLifetimeS: () => 300 }
   return createKafkaPublisher(address, 'a', log, lifecycle, undefined, live)
 }
 

@@ -51,6 +51,26 @@ test('ten thousand who ask for one cut cost one reading, at once or later', asyn
   t.equal((await ask(CUT + 1)).count, 2)
 })
 
+test('what was reckoned with a longer lifetime than is agreed on is compared later, and nothing too early', async (t) => {
+  const reckoned = (atS: number, withS: number): Revocation => {
+    const exp = revocationExpiry((atS + RECORD_WITHIN_S) * 1000, withS)
+    return { kind: 'session', sid: randomUUID(), sub: 'u', exp }
+  }
+  const ledger = memoryLedger()
+  const clock = manualClock(CUT * 1000)
+  const countAt = async (cut: number) => {
+    const asked = createLedgerDigest({ ledger, instance: 'a', clock, lifetimeS: 300 })(cut)
+    return asked.ok ? (await asked.digest).count : asked.code
+  }
+  const before = [reckoned(CUT - 100, 300), reckoned(CUT - 100, 3600)]
+  const after = [reckoned(CUT - 1, 300), reckoned(CUT - 1, 3600)]
+  await ledger.record([...before, ...after].map(entry))
+  t.equal(await countAt(CUT), 1, 'of those before the cut, the one of the lifetime all had')
+  clock.advance(3_350_000)
+  await ledger.record([entry(reckoned(CUT + 3200, 300))])
+  t.equal(await countAt(CUT + 3350), 3, 'those of the longer one when their end comes near, beside a new one')
+})
+
 test('a cut lies in the near past', async (t) => {
   const { digest } = start()
   for (const cut of [CUT + 1, CUT - 121, 0]) t.same(digest(cut), { ok: false, code: 'invalid_request' })

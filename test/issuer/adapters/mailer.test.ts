@@ -62,9 +62,12 @@ test('each kind of mail says what it is about, and has a link only where there i
     t.ok(mail.source.includes(`Subject: ${subject}\r\n`), subject)
     t.ok(mail.text.includes(link), link)
   }
-  send({ kind: 'password_changed', to: 'sally@example.com' })
-  const mail = await eventually(() => server.mails.pop())
-  t.notMatch(mail.text, /token|https?:/)
+  for (const kind of ['password_changed', 'email_changed'] as const) {
+    send({ kind, to: 'sally@example.com' })
+    const mail = await eventually(() => server.mails.pop())
+    t.match(mail.source, /^Subject: Your (password|e-mail address) was changed\r\n/m)
+    t.notMatch(mail.text, /token|https?:/)
+  }
 })
 
 test('without a page for links the mail has the token alone', async (t) => {

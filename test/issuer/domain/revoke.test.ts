@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { type LedgerEntry, type OutgoingEvent, StoreUnavailable } from '../../../issuer/domain/ports.ts'
+import { type LedgerEntry, type OutgoingEvent, type Publisher, StoreUnavailable } from '../../../issuer/domain/ports.ts'
 import type { ServerParts } from '../../../issuer/server.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { ACCESS_TTL_MS, buildIssuer, claimsOf, DAY_MS, openEvent } from '../build.ts'
@@ -113,6 +113,50 @@ test('an acknowledgement that comes late still marks the entry', async (t) => {
   await eventually(async () => (await issuer.parts.ledger.unpublished('test', 10)).length === 0)
   const again = await issuer.call('POST', '/auth/logout', { token: access_token })
   t.match({ status: again.status, body: again.body }, { status: 200, body: { propagated: true } })
+})
+
+test('where the ledger is the log, what is recorded is published, and never marked', async (t) => {
+  const publisher: Publisher = { publish: async () => {}, acknowledgedBy: () => 'ledger' }
+  const issuer = await buildIssuer(t, { publisher })
+  const { access_token } = await issuer.login(await issuer.register())
+  const told = { status: 200, body: { propagated: true } }
+  t.match(await issuer.call('POST', '/auth/logout', { token: access_token }), told)
+  t.match(await issuer.call('POST', '/auth/logout', { token: access_token }), told)
+  const id = `session:${claimsOf(access_token).sid}`
+  t.match(await issuer.parts.ledger.unpublished('test', 10), [{ id }], 'whoever brings Kafka later finds it')
+  t.notOk(issuer.calls.includes('ledger.markPublished'))
+})
+
+test('where others have the log, it is published once one of them has marked it', async (t) => {
+  const publisher: Publisher = {
+    publish: () => Promise.reject(new Error('others do it')),
+    acknowledgedBy: () => 'others',
+  }
+  const issuer = await buildIssuer(t, { publisher })
+  const { access_token } = await issuer.login(await issuer.register())
+  const logout = () => issuer.call('POST', '/auth/logout', { token: access_token })
+  t.match(await logout(), { status: 202, body: { propagated: false } })
+  t.match(await logout(), { status: 202, body: { propagated: false } })
+  t.notOk(issuer.calls.includes('ledger.markPublished'))
+  await issuer.parts.ledger.markPublished([`session:${claimsOf(access_token).sid}`])
+  t.match(await logout(), { status: 200, body: { propagated: true } })
+})
+
+test('every revocation lasts for the longest lifetime that any issuer has', async (t) => {
+  let longestS = 3600
+  const peers = { ownLifetimeS: () => 10, longestLifetimeS: () => longestS }
+  const issuer = await buildIssuer(t, { wrap: () => ({ peers }) })
+  const user = await issuer.register()
+  for (const all of [false, true]) {
+    const { access_token } = await issuer.login(user)
+    const { iat, exp } = claimsOf(access_token)
+    t.equal(exp - iat, 10)
+    await issuer.call('POST', '/auth/logout', { token: access_token, json: { all } })
+    const event = issuer.events.at(-1)
+    const until = event?.type === 'revocation' ? event.revocation.exp : 0
+    t.ok(until >= iat + longestS + 10 && until <= iat + longestS + 60, `${until - iat} s`)
+    longestS = 300
+  }
 })
 
 test('without the ledger there is no logout, and nothing has happened', async (t) => {

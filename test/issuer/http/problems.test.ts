@@ -178,6 +178,17 @@ test('what is no HTTP is answered and closed', async (t) => {
   }
 })
 
+test('a TLS handshake that never ends is given up', { skip: onPath('openssl') ? false : 'there is no openssl' }, async (t) => {
+  const { cert, key } = await (await createAuthority(temporaryFolder(t))).issue('issuer')
+  const issuer = await buildIssuer(t, { rules: { tls: { cert, key } } })
+  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
+  const server = issuer.app.server as Server
+  const { port } = server.address() as { port: number }
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  await eventually(() => socket.closed, { within: 25_000, message: 'the end of the connection' })
+})
+
 test('two Authorization fields are refused', async (t) => {
   const issuer = await buildIssuer(t)
   const { access_token } = await issuer.login(await issuer.register())

@@ -8,6 +8,7 @@ import {
 import { test } from 'tap'
 import { createMongoClients } from '../../../../issuer/adapters/mongo/clients.ts'
 import { attempt, createMongoClient, requireReplicaSet } from '../../../../issuer/adapters/mongo/connect.ts'
+import { createMongoIssuerReports } from '../../../../issuer/adapters/mongo/issuer-reports.ts'
 import { createMongoLedger } from '../../../../issuer/adapters/mongo/ledger.ts'
 import { createMongoOneTimeTokens } from '../../../../issuer/adapters/mongo/one-time-tokens.ts'
 import { createMongoRoles } from '../../../../issuer/adapters/mongo/roles.ts'
@@ -30,6 +31,8 @@ const READ_CONCERNS: Record<string, unknown> = {
   'ledger.unpublished': majorityAfterBeat,
   'ledger.since': majorityAfterBeat,
   'ledger.live': majorityAfterBeat,
+  'issuerReports.exchange': majorityAfterBeat,
+  'issuerReports.all': majority,
   'roles.all': majority,
   'signingKeys.all': majority,
 }
@@ -103,6 +106,7 @@ test('every write asks for a majority, and each read for what it has to prove', 
     users: createMongoUsers(db),
     roles: createMongoRoles(db),
     ledger: createMongoLedger(client, db),
+    issuerReports: createMongoIssuerReports(client, db),
     signingKeys: createMongoSigningKeys(client, db),
     clients: createMongoClients(db),
     oneTimeTokens: createMongoOneTimeTokens(db),

@@ -1,6 +1,5 @@
-import { type CommandStartedEvent, MongoClient, MongoNetworkError } from 'mongodb'
+import { type CommandStartedEvent, type Db, MongoClient, MongoNetworkError, MongoServerError } from 'mongodb'
 import { type Test, test } from 'tap'
-import { LINEARIZABLE } from '../../../../issuer/adapters/mongo/connect.ts'
 import { createReadById } from '../../../../issuer/adapters/mongo/gathered-reads.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
 import { uniqueName } from '../../../helpers/unique-name.ts'
@@ -27,7 +26,7 @@ async function build(t: Test) {
   client.on('commandStarted', ({ commandName, command }) => {
     if (/^(find|getMore)$/.test(commandName)) sent.push(command)
   })
-  return { client, things, read: createReadById(things, LINEARIZABLE), sent }
+  return { db, read: createReadById<Thing>(db, 'things'), sent }
 }
 
 test('what is asked for in one turn is one command, and everyone gets their own', { skip }, async (t) => {
@@ -69,19 +68,41 @@ test('an id is a value and never an operator', { skip }, async (t) => {
   t.same(await Promise.all([read(operator), read('1')]), [undefined, { _id: '1', value: 1 }])
 })
 
-test('a failure is that of everyone who waited for it, and not of the next', { skip }, async (t) => {
-  const { things } = await build(t)
-  let away = true
-  const collection = new Proxy(things, {
+/** The same database, whose commands, and with `reads` its reads by cursor too, fail as long as `error` is there. */
+function failing(db: Db, { reads }: { reads: boolean }) {
+  const fault: { error: Error | undefined } = { error: undefined }
+  const fail = () => Promise.reject(fault.error)
+  const failed = new Proxy(db, {
     get(target, key) {
-      if (key === 'find' && away) return () => ({ toArray: () => Promise.reject(new MongoNetworkError('lost')) })
+      if (key === 'command' && fault.error) return fail
+      if (key === 'collection' && fault.error && reads) return () => ({ find: () => ({ toArray: fail }) })
       const member = Reflect.get(target, key)
       return typeof member === 'function' ? member.bind(target) : member
     },
   })
-  const read = createReadById(collection, LINEARIZABLE)
+  return { db: failed, fault }
+}
+
+test('a failure is that of everyone who waited for it, and not of the next', { skip }, async (t) => {
+  const { db, fault } = failing((await build(t)).db, { reads: true })
+  const read = createReadById<Thing>(db, 'things')
+  fault.error = new MongoNetworkError('lost')
   const failed = await Promise.allSettled(['1', '2'].map(read))
   for (const outcome of failed) t.type((outcome as PromiseRejectedResult).reason, StoreUnavailable)
-  away = false
+  fault.error = undefined
   t.same(await read('1'), { _id: '1', value: 1 })
+})
+
+test('when the connection breaks or another server leads, it is read once more', { skip }, async (t) => {
+  const built = await build(t)
+  const { db, fault } = failing(built.db, { reads: false })
+  const read = createReadById<Thing>(db, 'things', { _id: 1 })
+  for (const error of [new MongoNetworkError('lost'), new MongoServerError({ message: 'not primary', code: 10107 })]) {
+    fault.error = error
+    built.sent.length = 0
+    t.same(await Promise.all(['1', 'none'].map(read)), [{ _id: '1' }, undefined], error.message)
+    t.match(built.sent, [{ readConcern: { level: 'linearizable' }, maxTimeMS: Number }])
+  }
+  fault.error = new MongoServerError({ message: 'took too long', code: 50 })
+  await t.rejects(read('1'), { name: 'StoreUnavailable' }, 'a server that has too much to do is not given more')
 })

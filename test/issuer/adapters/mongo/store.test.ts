@@ -36,6 +36,7 @@ test('MongoDB: what is in the collections', { skip: await missingShared('mongo',
       { key: 'at,_id' },
       { key: 'keepUntil', expireAfterSeconds: 0 },
       { key: 'revocation.exp' },
+      { key: 'revocation.exp,at,_id' },
     ])
     const steps = (await db.collection('migrations').find().toArray()).map(({ _id }) => Number(_id))
     t.same(
