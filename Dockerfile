@@ -16,9 +16,9 @@ COPY issuer ./issuer
 COPY sidecar ./sidecar
 COPY shared ./shared
 # Types are stripped and code is compiled once, here: the running container only reads the cache, so that its file
-# system can be read-only.
+# system can be read-only. The command itself is a program, which the first cannot import: it caches itself.
 ENV NODE_COMPILE_CACHE=/app/compile-cache
-RUN node bin/warm-compile-cache.ts
+RUN node bin/warm-compile-cache.ts && node bin/sallyport.ts settings > /dev/null
 
 FROM node:26-slim
 WORKDIR /app

@@ -2,9 +2,10 @@ import { readdirSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { summarize } from './cpu-profile.ts'
 import { measureStorm } from './issuer/login-storm.ts'
 import { CHEAPEST, type Env, HASH_COSTS, type Production, startProduction } from './issuer/production.ts'
-import { summarize } from './issuer/profile.ts'
+import { ISSUER_PARTS } from './issuer/profile.ts'
 import { countRoundTrips } from './issuer/round-trips.ts'
 import { type Run, run } from './issuer/runs.ts'
 import { describeMachine } from './machine.ts'
@@ -138,7 +139,10 @@ async function profile(bench: Bench, production: Production): Promise<void> {
   const { cpuMs } = await run(bench, production, issuers, 'refresh', Number(options.refreshes))
   await issuers[0]!.process.kill('SIGTERM')
   const file = readdirSync(folder).find((name) => name.endsWith('.cpuprofile'))!
-  const rows = summarize(join(folder, file)).map(({ part, share }) => [part, `${(share * 100).toFixed(1)} %`])
+  const rows = summarize(join(folder, file), ISSUER_PARTS).map(({ part, share }) => [
+    part,
+    `${(share * 100).toFixed(1)} %`,
+  ])
   say(`\n${table([['event loop while refreshing, start included', 'share'], ...rows])}`)
   say(`CPU of a refresh under the profiler: ${microseconds(cpuMs)} µs`)
 }

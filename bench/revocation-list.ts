@@ -48,7 +48,8 @@ for (const entries of values.entries.split(',').map(Number)) {
 }
 
 function claimsOf(sid: string): AccessClaims {
-  return { sid, sub: 'sub', epoch: 0, roles: [] as string[] } as AccessClaims
+  // As a token's: text that `randomUUID` has put together takes longer to read than text that was parsed.
+  return JSON.parse(JSON.stringify({ sid, sub: 'sub', epoch: 0, roles: [] })) as AccessClaims
 }
 
 async function memory(): Promise<number> {

@@ -1,3 +1,4 @@
+import type { ServerOptions, Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
@@ -18,11 +19,12 @@ import { createRouteTable } from './domain/routes.ts'
 import { createVerifier } from './domain/verify.ts'
 import { startFeeds } from './feeds/feed.ts'
 import { type KeyFetcher, startKeyFetcher } from './feeds/jwks.ts'
-import { startRoutesFile } from './feeds/routes-file.ts'
-import { createUpstream } from './proxy/forward.ts'
+import { openCertificate } from './https.ts'
+import { createForwardAuth } from './proxy/forward-auth.ts'
 import { createOpenStreams, type OpenStreams } from './proxy/open-streams.ts'
 import { trustedPeers } from './proxy/peer.ts'
-import { createRequestMetrics } from './proxy/request-metrics.ts'
+import { createRequestMetrics, type RequestMetrics } from './proxy/request-metrics.ts'
+import { createUpstreams, type Upstreams } from './proxy/upstreams.ts'
 import { buildProxy, drain } from './server.ts'
 import { readSidecarSettings, type SidecarSettings } from './settings.ts'
 
@@ -43,6 +45,8 @@ const READY_LOOK_MS = 25
 /** How long a client may take for the head of a request, and how often that is looked at: milliseconds. */
 const HEADERS_TIMEOUT_MS = 15_000
 const TIMEOUT_CHECK_MS = 5000
+/** How long a client may take nothing of an answer that waits for it, as nginx and HAProxy have it: milliseconds. */
+const STALL_TIMEOUT_MS = 60_000
 
 interface Base {
   settings: SidecarSettings
@@ -96,9 +100,18 @@ async function start(base: Base): Promise<RunningSidecar> {
     cacheSize: settings.TOKEN_CACHE_SIZE,
   })
   const state: DecisionState = { routes: createRouteTable([]), verifier, revocations, freshness }
+  const upstreams = createUpstreams(settings.UPSTREAM, {
+    ca: settings.UPSTREAM_CA,
+    maxConnections: settings.UPSTREAM_CONNECTIONS,
+    metrics,
+  })
+  lifecycle.onClose('connections to upstreams', () => upstreams.destroy())
   if (settings.ROUTES_FILE !== undefined) {
+    // Only then: the YAML parser is 3 of 100 MB resident.
+    const { startRoutesFile } = await import('./feeds/routes-file.ts')
     const onRoutes = (table: DecisionState['routes']) => {
       state.routes = table
+      upstreams.retain(table.routes)
     }
     await startRoutesFile({ path: settings.ROUTES_FILE, onRoutes, log, metrics, lifecycle })
   }
@@ -122,7 +135,8 @@ async function start(base: Base): Promise<RunningSidecar> {
   })
   every(SWEEP_MS, lifecycle, () => {
     const nowMs = clock.now()
-    openStreams.sweep(nowMs)
+    // What has outlived its token stays only while a logout would be heard of.
+    openStreams.sweep(nowMs, freshness.isFresh(nowMs) ? settings.STREAM_GRACE : 0)
     // An own clock that is ahead for a while must not make forgotten what still matters: the issuers' has to agree.
     revocations.sweep(Math.floor(Math.min(nowMs, freshness.completeUntil()) / 1000))
     ring.expire(nowMs)
@@ -130,14 +144,34 @@ async function start(base: Base): Promise<RunningSidecar> {
 
   let draining = false
   const ready = (): Check[] => [{ name: 'serving', ok: !draining }, ...feeds.ready()]
-  const admin = buildAdmin({ metrics, ready, revocations })
+  const requestMetrics = createRequestMetrics(metrics, openStreams, () => verifier.counts)
+  const forwardAuth = createForwardAuth({
+    state,
+    keys,
+    identityHeaders: settings.IDENTITY_HEADERS,
+    isTrusted: trustedPeers(settings.FORWARD_AUTH_TRUSTED),
+    metrics: requestMetrics,
+    clock,
+    log,
+  })
+  const admin = buildAdmin({ metrics, ready, revocations, forwardAuth })
   lifecycle.onClose('admin server', () => admin.close())
   const adminUrl = await listen(admin, settings.SIDECAR_ADMIN_HOST, settings.SIDECAR_ADMIN_PORT)
 
-  const proxy = buildGeneralLane(base, { state, keys, openStreams, isDraining: () => draining })
+  const certificate = await openCertificate(settings, { log, metrics, lifecycle })
+  const proxy = buildGeneralLane(base, {
+    state,
+    keys,
+    upstreams,
+    tls: certificate?.context,
+    openStreams,
+    metrics: requestMetrics,
+    isDraining: () => draining,
+  })
+  certificate?.keepFresh(proxy.server as TlsServer)
   lifecycle.onClose('proxy server', () => proxy.close())
   const url = await listen(proxy, settings.SIDECAR_HOST, settings.SIDECAR_PORT)
-  log.info({ url, adminUrl, upstream: settings.UPSTREAM }, 'listening')
+  log.info({ url, adminUrl, upstream: settings.UPSTREAM.address }, 'listening')
 
   return {
     url,
@@ -158,6 +192,7 @@ async function start(base: Base): Promise<RunningSidecar> {
 function startKeys({ settings, clock, log, metrics, lifecycle }: Base, ring: KeyRing): KeyFetcher {
   return startKeyFetcher({
     ring,
+    issuer: settings.ISSUER_URL,
     url: `${settings.ISSUER_INTERNAL_URL}/.well-known/jwks.json`,
     ca: settings.ISSUER_CA,
     cachePath: join(settings.DATA_DIR, 'sidecar-keys.json'),
@@ -184,24 +219,27 @@ function feedAddresses(settings: SidecarSettings) {
 interface LaneParts {
   state: DecisionState
   keys: KeyFetcher
+  upstreams: Upstreams
+  tls: ServerOptions | undefined
   openStreams: OpenStreams
+  metrics: RequestMetrics
   isDraining(): boolean
 }
 
-function buildGeneralLane({ settings, clock, log, metrics, lifecycle }: Base, parts: LaneParts): FastifyInstance {
-  const upstream = createUpstream(settings.UPSTREAM)
-  lifecycle.onClose('connections to the upstream', () => upstream.destroy())
+function buildGeneralLane({ settings, clock, log }: Base, parts: LaneParts): FastifyInstance {
   return buildProxy({
     ...parts,
-    upstream,
-    origin: settings.UPSTREAM,
     headerRules: {
       identityHeaders: settings.IDENTITY_HEADERS,
       forwardToken: settings.FORWARD_TOKEN,
       isTrusted: trustedPeers(settings.TRUST_PROXY),
     },
-    metrics: createRequestMetrics(metrics, parts.openStreams, () => parts.state.verifier.counts),
-    timeouts: { headersMs: HEADERS_TIMEOUT_MS, requestMs: settings.REQUEST_TIMEOUT, checkMs: TIMEOUT_CHECK_MS },
+    timeouts: {
+      headersMs: HEADERS_TIMEOUT_MS,
+      requestMs: settings.REQUEST_TIMEOUT,
+      stallMs: STALL_TIMEOUT_MS,
+      checkMs: TIMEOUT_CHECK_MS,
+    },
     clock,
     log,
   })
@@ -215,7 +253,8 @@ function every(ms: number, lifecycle: Lifecycle, act: () => void): void {
 async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
   await app.listen({ host, port })
   const { address, family, port: taken } = app.server.address() as AddressInfo
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
+  const scheme = app.initialConfig.https ? 'https' : 'http'
+  return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
 }
 
 async function untilReady(ready: () => Check[], { log, lifecycle }: Base): Promise<void> {

@@ -53,6 +53,8 @@ export interface ProxyParts {
 const MAX_HEAD_BYTES = 16 * 1024
 /** Longer than the load balancers before it keep an idle connection (60 s), so that it is they who close. */
 const KEEP_ALIVE_MS = 72_000
+/** How often a drain ends the connections that idle: milliseconds. */
+const IDLE_LOOK_MS = 200
 /** What is left this long after it was ended is cut: milliseconds. */
 const CUT_AFTER_MS = 1500
 
@@ -155,10 +157,13 @@ export interface DrainTimes {
 export async function drain(app: FastifyInstance, openStreams: OpenStreams, times: DrainTimes): Promise<void> {
   await pause(times.delayMs)
   const closed = app.close()
+  // An answer that had begun before could not say that it is its connection's last; Node would go on keeping that.
+  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_LOOK_MS)
   const deadline = setTimeout(() => {
     openStreams.endAll('draining')
     setTimeout(() => app.server.closeAllConnections(), CUT_AFTER_MS).unref()
   }, times.deadlineMs)
   await closed
+  clearInterval(idle)
   clearTimeout(deadline)
 }

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, relative, resolve, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createTapReader, type TapReader } from './helpers/tap-output.ts'
+import { caddy } from './servers/caddy.ts'
 import { findChromium } from './servers/chromium.ts'
+import { envoy } from './servers/envoy.ts'
+import { nginx } from './servers/nginx.ts'
+import { findReverseProxy } from './servers/reverse-proxy.ts'
 import type { Server } from './servers/server.ts'
 import { serversRequired, sharedServers } from './servers/shared.ts'
 import { missingVariable, ServerUnavailable } from './servers/sources.ts'
@@ -53,7 +57,7 @@ async function unlessMissing(kind: string, missing: string[], prepare: () => Pro
 }
 
 /** Starts what no variable names; the addresses, and what can't be had, go into `env`. */
-async function startShared(env: Record<string, string>, needsBrowser: boolean): Promise<Server[]> {
+async function startShared(env: Record<string, string>, files: string[]): Promise<Server[]> {
   const missing: string[] = []
   const starting: Promise<Server>[] = []
   for (const [kind, { variable, find, start }] of Object.entries(sharedServers)) {
@@ -66,7 +70,14 @@ async function startShared(env: Record<string, string>, needsBrowser: boolean): 
       env[variable] = (await server).url
     })
   }
-  if (needsBrowser) await unlessMissing('chromium', missing, async () => void (await findChromium()))
+  if (files.some((file) => dirname(resolve(file)).endsWith(`${sep}browser`))) {
+    await unlessMissing('chromium', missing, async () => void (await findChromium()))
+  }
+  if (files.some((file) => file.endsWith('forward-auth-proxies.test.ts'))) {
+    for (const proxy of [nginx, caddy, envoy]) {
+      await unlessMissing(proxy.kind, missing, async () => void (await findReverseProxy(proxy)))
+    }
+  }
   env[missingVariable] = missing.join(',')
   return Promise.all(starting)
 }
@@ -147,8 +158,7 @@ async function main(): Promise<number> {
       process.kill(-tap.child.pid, 'SIGKILL')
     })
   }
-  const needsBrowser = files.some((file) => dirname(resolve(file)).endsWith(`${sep}browser`))
-  const servers = await startShared(env, needsBrowser)
+  const servers = await startShared(env, files)
   tap = startTap(options, files, env, reader)
   const code = await tap.ended
   await Promise.all(servers.map((server) => server.stop()))

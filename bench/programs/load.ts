@@ -8,7 +8,7 @@ import { latencyOf } from '../report.ts'
 
 export interface Load {
   url: string
-  /** A file with access tokens, a JSON array; every connection sends its own part of them, in turn. */
+  /** A file with access tokens, a JSON array; every connection sends its own part of them in turn, or the same as others if there are fewer. */
   tokensFile: string
   connections: number
   warmUpS: number
@@ -68,7 +68,8 @@ async function run(durationS: number, onLatency: (ms: number) => void) {
     sampleInt: 50,
     setupClient(client) {
       const place = connection++
-      const mine = tokens.filter((_, i) => i % load.connections === place)
+      const count = Math.max(1, Math.ceil((tokens.length - place) / load.connections))
+      const mine = Array.from({ length: count }, (_, n) => tokens[(place + n * load.connections) % tokens.length]!)
       client.setRequests(
         mine.map((token, i) => ({ method: 'GET', path: `/items/${i}`, headers: { authorization: `Bearer ${token}` } })),
       )

@@ -1,6 +1,6 @@
 import type { AccessClaims } from '../../shared/access-token.ts'
+import { readBearer } from '../../shared/bearer.ts'
 import type { ProblemCode } from '../../shared/problem.ts'
-import { readBearer } from './bearer.ts'
 import type { Freshness } from './freshness.ts'
 import { checkPolicy } from './policy.ts'
 import type { RevocationList } from './revocation-list.ts'

@@ -11,6 +11,8 @@ export interface RevocationList {
    * @returns whether it revokes something that was not revoked before
    */
   add(revocation: Revocation): boolean
+  /** Whether adding it would change nothing at all. */
+  has(revocation: Revocation): boolean
   /** Whether a verified token is revoked: its session, its user's epoch, or the key that signed it. */
   revokes(claims: AccessClaims, kid: string): boolean
   revokesKey(kid: string): boolean
@@ -61,6 +63,20 @@ export function createRevocationList(): RevocationList {
         }
         case 'key':
           return keys.add(revocation.kid, revocation)
+      }
+    },
+    has(revocation) {
+      const { exp } = revocation
+      switch (revocation.kind) {
+        case 'session':
+          return exp <= Math.max(sessions.until(revocation.sid), otherSessions.get(revocation.sid)?.exp ?? 0)
+        case 'user': {
+          const known = users.get(revocation.sub)
+          const own = revocation.epoch === known?.epoch ? known.own : known?.others?.get(revocation.epoch)
+          return exp <= (own ?? 0)
+        }
+        case 'key':
+          return exp <= (keys.get(revocation.kid)?.exp ?? 0)
       }
     },
     revokes({ sid, sub, epoch }, kid) {

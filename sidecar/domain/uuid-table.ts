@@ -15,6 +15,8 @@ export interface UuidTable {
   add(uuid: string, exp: number): boolean
   /** False for every text that is no UUID in lower case. */
   has(uuid: string): boolean
+  /** The second from which it may be forgotten; 0 when it is not there. */
+  until(uuid: string): number
   /** Removes what is over at `nowS`, in one sixteenth of the table at each call. */
   sweep(nowS: number): void
   /**
@@ -68,22 +70,25 @@ export function createUuidTable(): UuidTable {
     return larger
   }
 
+  const until = (uuid: string): number => {
+    if (!parse(uuid)) return 0
+    const hashed = hash(parsed, 0, seed)
+    const shard = shards[hashed >>> 24]!
+    return shard.exps[find(shard, parsed, 0, hashed)]!
+  }
+
   return {
     add(uuid, exp) {
       if (!parse(uuid)) throw new TypeError('not a UUID in lower case')
       const index = hash(parsed, 0, seed) >>> 24
-      const until = Math.max(1, Math.min(Math.ceil(exp), MAX_EXP))
-      if (!put(shards[index]!, parsed, 0, seed, until)) return false
+      const end = Math.max(1, Math.min(Math.ceil(exp), MAX_EXP))
+      if (!put(shards[index]!, parsed, 0, seed, end)) return false
       size++
       if (shards[index]!.size > MAX_LOAD * shards[index]!.exps.length) shards[index] = resized(shards[index]!)
       return true
     },
-    has(uuid) {
-      if (!parse(uuid)) return false
-      const hashed = hash(parsed, 0, seed)
-      const shard = shards[hashed >>> 24]!
-      return shard.exps[find(shard, parsed, 0, hashed)] !== 0
-    },
+    has: (uuid) => until(uuid) !== 0,
+    until,
     sweep(nowS) {
       for (let n = 0; n < SHARDS_A_SWEEP; n++, sweptTo = (sweptTo + 1) % SHARDS) {
         const shard = shards[sweptTo]!

@@ -23,7 +23,7 @@ export interface FeedOptions {
   stream: { url: string; ca?: string | undefined; feedToken: string } | undefined
   ring: KeyRing
   keys: KeyFetcher
-  revocations: Pick<RevocationList, 'add' | 'batches'>
+  revocations: Pick<RevocationList, 'add' | 'has' | 'batches'>
   freshness: Freshness
   /** Told of each revocation that is new, so that open connections can be ended. */
   onRevocation(revocation: Revocation): void

@@ -126,7 +126,8 @@ async function connect({ url, feedToken }: IssuerStreamOptions, dispatcher: Agen
   throw new Error(`the issuer answered ${statusCode} instead of a stream`)
 }
 
-interface Connection {
+/** One connection to the stream, event by event. */
+export interface Connection {
   /** @returns up to when the feed is complete, if the event proves it: milliseconds */
   read(event: ServerSentEvent): Promise<number | undefined>
   /** Whether what was read so far, with what came on earlier connections, leaves nothing out. */
@@ -135,7 +136,15 @@ interface Connection {
   lastId(): string | undefined
 }
 
-function createConnection({ intake, keys }: IssuerStreamOptions, signal: AbortSignal, from?: string): Connection {
+/**
+ * @param signal the end of the connection
+ * @param from the place at which an earlier connection broke; without one it has to begin with a snapshot
+ */
+export function createConnection(
+  { intake, keys }: Pick<IssuerStreamOptions, 'intake' | 'keys'>,
+  signal: AbortSignal,
+  from?: string,
+): Connection {
   // Until a snapshot begins, the issuer is going on from where we were.
   let proven = from !== undefined
   let snapshot: SnapshotCheck | undefined
@@ -144,7 +153,7 @@ function createConnection({ intake, keys }: IssuerStreamOptions, signal: AbortSi
   const readSet = async (token: string) => {
     for (;;) {
       const read = intake.read(token, 'stream')
-      if (read.outcome === 'applied' || read.outcome === 'outdated') return undefined
+      if (read.outcome === 'applied' || read.outcome === 'outdated' || read.outcome === 'repeated') return undefined
       if (read.outcome === 'proof') return judge(read.proof)
       if (read.outcome === 'refused')
         throw new Error(`the stream carries an event that is not the issuer's: ${read.reason}`)

@@ -122,15 +122,21 @@ async function consume(consumer: Consumer, consumption: Consumption): Promise<vo
   }
 }
 
-interface Reading extends Consumption {
+/** What reading one session's batches needs. */
+export interface Reading extends Consumption {
   /** Keys of events that were skipped because the issuer did not have them. */
   skipped: Set<string>
   stillAlive(): void
 }
 
-async function readBatch({ batch, heartbeat }: EachBatchPayload, reading: Reading): Promise<void> {
+/** Applies one batch and tells what it proves; throws when the session has to begin anew. */
+export async function readBatch(
+  { batch, heartbeat }: Pick<EachBatchPayload, 'batch' | 'heartbeat'>,
+  reading: Reading,
+): Promise<void> {
   const { progress, signal, stillAlive } = reading
   let turn = performance.now()
+  const heard = { ...reading, heardAt: turn }
   for (const message of batch.messages) {
     if (performance.now() - turn > TURN_MS) {
       await setImmediate()
@@ -140,16 +146,19 @@ async function readBatch({ batch, heartbeat }: EachBatchPayload, reading: Readin
     }
     // An error, for a return would count as having read the batch.
     if (signal.aborted) throw new Error('the feed from Kafka has ended')
-    const completeUntilMs = await readMessage(message, reading, heartbeat)
+    const completeUntilMs = await readMessage(message, heard, heartbeat)
     if (completeUntilMs !== undefined) progress.proven(batch.partition, completeUntilMs)
   }
   progress.read(batch.partition, batch.lastOffset())
 }
 
+/** `heardAt` is when the batch came, by `performance.now()`: all keys in it were in use before. */
+type HeardReading = Reading & { heardAt: number }
+
 /** @returns what a heartbeat proves: milliseconds */
 async function readMessage(
   { value }: KafkaMessage,
-  reading: Reading,
+  reading: HeardReading,
   heartbeat: () => Promise<void>,
 ): Promise<number | undefined> {
   const { intake, skipped, fail } = reading
@@ -185,8 +194,12 @@ function beginAnew(reason: string, fail: (error: unknown) => void): never {
 }
 
 /** Waits until it is known whether the issuer has the key, and keeps the membership of the group alive meanwhile. */
-async function settle(kid: string, { keys, signal, stillAlive }: Reading, heartbeat: () => Promise<void>) {
-  const settled = keys.settle(kid, signal)
+async function settle(
+  kid: string,
+  { keys, signal, stillAlive, heardAt }: HeardReading,
+  heartbeat: () => Promise<void>,
+) {
+  const settled = keys.settle(kid, signal, heardAt)
   for (;;) {
     const verdict = await Promise.race([settled, pause(1000, signal)])
     if (signal.aborted) throw new Error('the feed from Kafka has ended')

@@ -21,7 +21,8 @@ interface HttpSocket extends Socket {
  */
 export function createClientErrorHandler(onRefused: (code: ProblemCode) => void) {
   return (error: NodeJS.ErrnoException, socket: HttpSocket): void => {
-    if (error.code === 'ECONNRESET' || socket.destroyed) {
+    // Over a TLS connection that was never made nothing can be said: the end of it would wait for ever to be sent.
+    if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || socket.destroyed) {
       socket.destroy()
       return
     }

@@ -11,6 +11,9 @@ const OVERRIDES = new Set([
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  'script-name',
+  'x-script-name',
+  'path-info',
 ])
 
 const MAX_KNOWN_NAMES = 1000

@@ -30,6 +30,8 @@ export class Http2Answer implements AnswerController {
   /** Bytes of the answer that the head promised and that have still to come; `undefined`: it promised none. */
   #missing: number | undefined
   #over = false
+  /** Whether the head has come that is no hint of one. */
+  #hasHead = false
 
   /**
    * @param stream made with the signal of `cancel`
@@ -48,6 +50,7 @@ export class Http2Answer implements AnswerController {
       .on('headers', (headers: StatusHeaders) => this.#onHead(headers))
       .on('response', (headers: StatusHeaders) => {
         clearTimeout(this.#timer)
+        this.#hasHead = true
         const length = headers['content-length']
         if (length !== undefined && method !== 'HEAD' && headers[':status'] !== 304) this.#missing = Number(length)
         this.#onHead(headers)
@@ -96,9 +99,10 @@ export class Http2Answer implements AnswerController {
     if (!this.#over) this.#answer.onResponseStart(this, status, headers)
   }
 
-  /** Node ends a stream that was reset without an error, or in the middle of its body, as one that is complete. */
+  /** Node ends a stream that was reset without an error, before or in the middle of its answer, as one that is complete. */
   #onEnd(): void {
-    if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR || (this.#missing ?? 0) > 0) {
+    const isWhole = this.#hasHead && (this.#missing ?? 0) <= 0
+    if (this.#stream.rstCode !== constants.NGHTTP2_NO_ERROR || !isWhole) {
       this.#fail(new StreamBroken('the stream was reset'))
     } else if (this.#settle()) {
       this.#answer.onResponseEnd(this, this.#trailers)

@@ -23,8 +23,11 @@ export interface OpenStreams {
   /** Ends every stream whose token this revocation covers. */
   cut(revocation: Revocation): void
   endAll(reason: EndReason): void
-  /** Ends what has expired; to be called about twice a second, see {@link SETTLE_MS}. */
-  sweep(nowMs: number): void
+  /**
+   * Ends what has expired; to be called about twice a second, see {@link SETTLE_MS}.
+   * @param graceMs how long a stream may outlive its token: milliseconds
+   */
+  sweep(nowMs: number, graceMs?: number): void
   readonly size: number
 }
 
@@ -78,13 +81,14 @@ export function createOpenStreams(): OpenStreams {
     endAll(reason) {
       for (const stream of [...young, ...settled]) stream.end(reason)
     },
-    sweep(nowMs) {
+    sweep(nowMs, graceMs = 0) {
       for (const stream of young) {
         // They stand in the order in which they came; a clock that was set back must not keep a stream young for ever.
         if (stream.openedMs > nowMs - SETTLE_MS && stream.openedMs <= nowMs) break
         settle(stream)
       }
-      const expired = [...settled].filter(({ identity }) => identity && nowMs >= refusedFrom(identity.claims.exp))
+      const isOver = ({ claims }: Identity) => nowMs >= refusedFrom(claims.exp) + graceMs
+      const expired = [...settled].filter(({ identity }) => identity && isOver(identity))
       endEach(expired, 'expired')
     },
     get size() {

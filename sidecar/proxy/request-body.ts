@@ -48,6 +48,8 @@ export function bodyOf(request: IncomingMessage, limit: number): Readable {
     },
   })
   request.on('data', onData).once('end', onEnd).once('error', onError)
+  // Whoever was to forward it may not have come to that (no connection, a field it refuses) when the client goes.
+  body.on('error', ignore)
   return body
 }
 

@@ -74,6 +74,10 @@ const TREATMENTS: Record<string, Treatment> = {
   'x-http-method': 'drop',
   'x-http-method-override': 'drop',
   'x-method-override': 'drop',
+  // gunicorn and others take this off the path, so that the service sees another than was matched
+  'script-name': 'drop',
+  'x-script-name': 'drop',
+  'path-info': 'drop',
 }
 
 const MAX_KNOWN_NAMES = 1000

@@ -62,6 +62,8 @@ export class UpstreamAnswer implements AnswerHandler {
     const { request, response } = this.#exchange
     if (this.#exchange.isOver) return
     if (status < 200) {
+      // It has no body, and a client that believes a length would take the answer for one (RFC 9110 section 8.6).
+      delete headers['content-length']
       // 100 was ours to say, and HTTP/1.0 knows none of these (RFC 9110 section 15.2).
       if (status !== 101 && request.httpVersion !== '1.0') response.writeInformation(status, responseHeaders(headers))
       return

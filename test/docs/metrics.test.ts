@@ -81,8 +81,9 @@ test('production: docs/metrics.md has what is there, and nothing else', { skip: 
   })
   const issuer = compare(t, 'issuer', await exposed(issuers[0]!.url))
   const sidecar = compare(t, 'sidecar', await exposed(sidecars[0]!.adminUrl))
-  // The certificate's is there only with one, and then /metrics is behind HTTPS: see tls-certificate.test.ts.
+  // The certificate's is there only with one, and then the issuer's /metrics is behind HTTPS: see tls-certificate.test.ts.
   issuer.add('tls_certificate_expires_seconds')
+  sidecar.add('tls_certificate_expires_seconds')
   t.same(
     [...documented('issuer').keys()].filter((name) => !issuer.has(name)),
     [],

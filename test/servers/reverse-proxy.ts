@@ -11,7 +11,7 @@ type Program = Extract<Source, { kind: 'program' }>
 
 /** A reverse proxy that tests start with configurations of their own. */
 export interface ReverseProxy {
-  kind: 'nginx' | 'caddy' | 'envoy'
+  kind: 'nginx' | 'caddy' | 'envoy' | 'haproxy'
   /** As a person reads it. */
   name: string
   /** The environment variable that can name the program. A running one is of no use: its configuration is the test's. */

@@ -12,20 +12,21 @@ import { startSidecar } from '../../sidecar/main.ts'
 import { call, claimsOf, login, logout, refresh, register, statusThrough } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const log = createLog('test', 'silent')
 const FEED_TOKEN = randomBytes(16).toString('hex')
 const PORTS = { SIDECAR_PORT: '0', SIDECAR_ADMIN_PORT: '0' }
 
 async function issuerOf(t: Test) {
-  const env = { ISSUER_PORT: '0', DATA_DIR: t.testdir(), FEED_TOKEN, HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
+  const env = { ISSUER_PORT: '0', DATA_DIR: temporaryFolder(t), FEED_TOKEN, HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
   const issuer = await startIssuer(env, { log })
   t.teardown(issuer.close)
   return issuer
 }
 
 async function sidecarOf(t: Test, env: Record<string, string>) {
-  const sidecar = await startSidecar({ ...PORTS, FEED_TOKEN, DATA_DIR: t.testdirName, ...env }, { log })
+  const sidecar = await startSidecar({ ...PORTS, FEED_TOKEN, DATA_DIR: temporaryFolder(t), ...env }, { log })
   t.teardown(sidecar.close)
   return sidecar
 }
@@ -79,7 +80,7 @@ test('what is open when a session is logged out is ended, and nothing else', asy
 
 test('until keys and revocations are known it listens, and refuses with 503 what needs them', async (t) => {
   const upstream = await startRecordingUpstream(t)
-  const routes = join(t.testdir(), 'routes.yaml')
+  const routes = join(temporaryFolder(t), 'routes.yaml')
   await writeFile(routes, 'routes:\n  - path: /open/**\n    access: public\n')
   const sidecar = await sidecarOf(t, { ISSUER_URL: 'http://127.0.0.1:1', UPSTREAM: upstream.url, ROUTES_FILE: routes })
   const token = `${['{"alg":"ES256","kid":"k","typ":"at+jwt"}', '{}'].map((part) => Buffer.from(part).toString('base64url')).join('.')}.${Buffer.alloc(64).toString('base64url')}`
@@ -112,6 +113,38 @@ test('while it drains it is not ready, still serves, and hears of revocations', 
   await t.rejects(statusThrough(sidecar.url, kept.access_token), { code: 'ECONNREFUSED' })
 })
 
+test('a route’s service changes with the routes file, without a restart', async (t) => {
+  const [main, first, second] = await Promise.all([0, 1, 2].map(() => startRecordingUpstream(t)))
+  const routes = join(t.testdir(), 'routes.yaml')
+  const rule = (upstream: string) => `routes:\n  - path: /a/**\n    access: public\n    upstream: ${upstream}\n`
+  await writeFile(routes, rule(first!.url))
+  const sidecar = await sidecarOf(t, { ISSUER_URL: 'http://127.0.0.1:1', UPSTREAM: main!.url, ROUTES_FILE: routes })
+  t.equal(await statusThrough(sidecar.url, 'x', '/a/1'), 200)
+  t.same(
+    first!.requests.map(({ target }) => target),
+    ['/a/1'],
+  )
+  await writeFile(routes, rule(second!.url))
+  await eventually(
+    async () => {
+      t.equal(await statusThrough(sidecar.url, 'x', '/a/2'), 200)
+      return second!.requests.length > 0
+    },
+    { within: 20_000, every: 100 },
+  )
+  await writeFile(routes, rule('http://a/base'))
+  await eventually(
+    async () => String((await call(`${sidecar.adminUrl}/metrics`)).body.text).includes('routes_file_right 0'),
+    {
+      within: 20_000,
+    },
+  )
+  const before = second!.requests.length
+  t.equal(await statusThrough(sidecar.url, 'x', '/a/3'), 200)
+  t.equal(second!.requests.length, before + 1, 'what is not an address leaves the service as it was')
+  t.equal(main!.requests.length, 0)
+})
+
 test('what is wrong is said before anything listens', async (t) => {
   const start = (env: Record<string, string>) =>
     startSidecar({ ...PORTS, UPSTREAM: 'http://127.0.0.1:1', ...env }, { log })
@@ -121,14 +154,16 @@ test('what is wrong is said before anything listens', async (t) => {
   await once(taken, 'listening')
   t.teardown(() => taken.close())
   const { port } = taken.address() as { port: number }
-  await t.rejects(start({ FEED_TOKEN, SIDECAR_PORT: String(port), DATA_DIR: t.testdir() }), { code: 'EADDRINUSE' })
+  await t.rejects(start({ FEED_TOKEN, SIDECAR_PORT: String(port), DATA_DIR: temporaryFolder(t) }), {
+    code: 'EADDRINUSE',
+  })
 })
 
 test('a clock that was wrong for a while brings no revoked token back', async (t) => {
   const [issuer, upstream] = await Promise.all([issuerOf(t), startRecordingUpstream(t)])
   let aheadMs = 0
   const clock = { now: () => Date.now() + aheadMs }
-  const env = { ...PORTS, FEED_TOKEN, DATA_DIR: t.testdirName, ISSUER_URL: issuer.url, UPSTREAM: upstream.url }
+  const env = { ...PORTS, FEED_TOKEN, DATA_DIR: temporaryFolder(t), ISSUER_URL: issuer.url, UPSTREAM: upstream.url }
   const sidecar = await startSidecar(env, { log, clock })
   t.teardown(sidecar.close)
   await sidecar.ready

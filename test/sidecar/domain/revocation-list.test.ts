@@ -145,6 +145,20 @@ test('is exact: answers as the plain list of all that was added would', async ()
   )
 })
 
+test('has exactly what would change nothing if it were added', async () => {
+  const contents = (list: ReturnType<typeof createRevocationList>) =>
+    JSON.stringify([...list.batches(() => true)].flat().sort())
+  fc.assert(
+    fc.property(fc.array(revocation, { maxLength: 60 }), revocation, (added, one) => {
+      const list = createRevocationList()
+      for (const other of added) list.add(other)
+      const [before, had] = [contents(list), list.has(one)]
+      list.add(one)
+      return had === (contents(list) === before)
+    }),
+  )
+})
+
 test('the order and the number of arrivals make no difference', async () => {
   const contents = (revocations: Revocation[]) => {
     const list = createRevocationList()

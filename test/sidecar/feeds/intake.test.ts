@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { test } from 'tap'
 import { LEEWAY_S } from '../../../shared/clock.ts'
 import type { Revocation } from '../../../shared/revocation.ts'
@@ -37,13 +38,37 @@ test('a revocation is entered and told of once, however often and by whichever f
   const { intake, told, revocations, metrics } = setUp(t)
   const revocation = session('one')
   t.same(intake.read(revoked(revocation), 'kafka'), { outcome: 'applied', kid: key.kid })
-  t.match(intake.read(revoked(revocation), 'stream'), { outcome: 'applied' })
+  t.same(intake.read(revoked(revocation), 'stream'), { outcome: 'repeated' })
   intake.apply(revocation, 'stream')
   t.same(told, [revocation])
   t.equal(revocations.size, 1)
   const count = (labels: Record<string, string>) => metric(metrics, 'revocation_events_total', labels)
   t.equal(await count({ feed: 'kafka', kind: 'session', outcome: 'applied' }), 1)
   t.equal(await count({ feed: 'stream', kind: 'session', outcome: 'repeated' }), 2)
+})
+
+test('what is known need not be genuine: its signature is not checked, and nothing comes of it', async (t) => {
+  const { intake, told, revocations, clock } = setUp(t)
+  const forger = signer(signingKey('ES256', key.kid))
+  const forged = (revocation: Revocation) => intake.read(forger({ type: 'revocation', revocation }), 'kafka')
+  const exp = Math.floor(clock.now() / 1000) + 600
+  const known: Revocation[] = [
+    { kind: 'session', sid: 'one', sub: 'u', exp },
+    { kind: 'session', sid: randomUUID(), sub: 'u', exp },
+    { kind: 'user', sub: 'u', epoch: 3, exp },
+    { kind: 'key', kid: 'another', exp },
+  ]
+  for (const revocation of known) intake.apply(revocation, 'stream')
+  for (const revocation of known) {
+    t.same(forged(revocation), { outcome: 'repeated' }, revocation.kind)
+    t.match(forged({ ...revocation, exp: exp + 1 }), { reason: 'signature_invalid' }, `${revocation.kind}, for longer`)
+  }
+  const { sub } = known[2] as Extract<Revocation, { kind: 'user' }>
+  t.match(forged({ kind: 'user', sub, epoch: 4, exp }), { reason: 'signature_invalid' })
+  t.match(forged({ kind: 'user', sub, epoch: 2, exp }), { reason: 'signature_invalid' })
+  t.match(forged(session()), { reason: 'signature_invalid' })
+  t.same(told, known)
+  t.equal(revocations.size, known.length)
 })
 
 test('a revoked key leaves the ring, and its events are unknown from then on', async (t) => {
@@ -98,10 +123,13 @@ test('a clock that was ahead for a while: what was passed over meanwhile has to 
   t.same(intake.read(revoked(revocation), 'kafka'), { outcome: 'outdated' })
   t.same(intake.read(revoked(revocation), 'stream'), { outcome: 'outdated' })
   clock.set(began)
-  for (const feed of ['kafka', 'stream'] as const) {
+  for (const [feed, outcome] of [
+    ['kafka', 'applied'],
+    ['stream', 'repeated'],
+  ] as const) {
     const proof = heartbeat(clock.now())
     t.same(intake.read(proof, feed), { outcome: 'refused', reason: 'clock_set_back' }, feed)
-    t.match(intake.read(revoked(revocation), feed), { outcome: 'applied' }, 'whoever is told begins anew')
+    t.match(intake.read(revoked(revocation), feed), { outcome }, 'whoever is told begins anew')
     t.match(intake.read(proof, feed), { outcome: 'proof' })
   }
   t.equal(revocations.size, 1)

@@ -26,7 +26,7 @@ async function startBoth(t: Parameters<typeof base>[0]) {
   const server = await startKafka()
   t.teardown(() => server.stop())
   const parts = base(t)
-  const address = { brokers: [server.url], topic: uniqueName('feed'), lifetimeS: 300 }
+  const address = { brokers: [server.url], topic: uniqueName('feed'), longestLifetimeS: () => 300 }
   const ledger = memoryLedger()
   const publisher = createKafkaPublisher(address, 'a', parts.log, parts.lifecycle)
   startOutbox({ ...parts, ledger, publisher, sign: signer(key), instance: 'a', clock, intervalMs: 100 })

@@ -250,6 +250,27 @@ test('an event of a key that the issuer does not have is skipped and counted', o
   t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'key_absent' }), 1)
 })
 
+test('a flood of forged keys: all that came at once is asked for as of one moment', options, async (t) => {
+  const topic = await createTopic(t)
+  await topic.create()
+  const parts = base(t)
+  const to = receiver(parts, [key])
+  const moments = new Set<number | undefined>()
+  const keys: Pick<KeyFetcher, 'settle'> = {
+    settle: async (_kid, _signal, heardAt) => {
+      moments.add(heardAt)
+      return 'absent'
+    },
+  }
+  const forged = Array.from({ length: 30 }, (_, n) => revoked(`forged ${n}`, signer(signingKey())))
+  await topic.write(...forged, heartbeat(), revoked('after'))
+  const feed = startFeed(parts, to, topic, keys)
+  await eventually(() => feed.complete() && to.added.length === 1, { within: 20_000 })
+  t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'key_absent' }), 30)
+  t.equal(moments.size, 1)
+  t.ok([...moments].every(Number.isFinite))
+})
+
 test('a key that appears after its events were skipped: they are read after all', options, async (t) => {
   const topic = await createTopic(t)
   await topic.create()
