@@ -119,7 +119,7 @@ function createApp(log: Log, { trustedProxies, tls }: ServerRules): FastifyInsta
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     // A request that dribbles in holds a connection, not more; the whole of it has to be here within this time.
     requestTimeout: 20_000,
-    ...(tls ? { https: { ...tls, ...reading } } : { http: reading }),
+    ...(tls ? { https: { ...tls, ...reading, handshakeTimeout: reading.headersTimeout } } : { http: reading }),
     keepAliveTimeout: 72_000,
     // What comes on a kept-alive connection while the server goes down is still answered.
     return503OnClosing: false,

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { type DestinationStream, type Logger, pino } from 'pino'
 
 export type Log = Logger
@@ -33,27 +34,67 @@ function serializeError(err: unknown): object {
   }
 }
 
+/** Written at once when it has grown to this. */
 const MOST_GATHERED_BYTES = 8 * 1024
 
 /**
  * Stdout, written once for all lines of one turn of the event loop: a line of its own costs more to write than to make,
- * for each wakes whoever reads. A process that ends by itself, or by an error, has written all of them.
+ * for each wakes whoever reads. A process that ends by itself, or by an error, has written all of them. Where nobody
+ * reads any more, or the disk is full, lines are lost; pino's own destination would try again for ever, and with it the
+ * whole process stand still.
  */
 function gatheredStdout(): DestinationStream {
-  const stdout = pino.destination({ dest: 1, sync: true, minLength: MOST_GATHERED_BYTES })
+  let gathered = ''
   let waiting = false
+  let failing = false
   const flush = () => {
-    waiting = false
-    stdout.flushSync()
+    if (gathered === '') return
+    const text = gathered
+    gathered = ''
+    try {
+      writeWhole(Buffer.from(text))
+      failing = false
+    } catch (error) {
+      if (!failing) complain(error as NodeJS.ErrnoException)
+      failing = true
+    }
   }
   process.on('exit', flush)
   return {
     write(line) {
-      stdout.write(line)
+      gathered += line
+      if (gathered.length >= MOST_GATHERED_BYTES) flush()
       if (waiting) return
       waiting = true
-      setImmediate(flush)
+      setImmediate(() => {
+        waiting = false
+        flush()
+      })
     },
+  }
+}
+
+const STDOUT = 1
+const STDERR = 2
+const FULL_PIPE_WAIT_MS = 5
+
+/** A pipe that is full, and that another process has made one that does not wait, is waited for all the same. */
+function writeWhole(bytes: Buffer): void {
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(STDOUT, bytes, written)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_WAIT_MS)
+    }
+  }
+}
+
+function complain({ code }: NodeJS.ErrnoException): void {
+  try {
+    writeSync(STDERR, `the log cannot be written (${code}); lines are lost\n`)
+  } catch {
+    // There is nowhere left to say it.
   }
 }
 

@@ -114,7 +114,9 @@ function matches(pattern: string, path: string): boolean {
 
 /** Answers what could not even be read as HTTP, on the bare socket. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  // Over a TLS connection that was never made nothing can be said: the end of it would wait for ever to be sent.
+  const isMute = error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || !socket.writable
+  if (isMute) return void socket.destroy()
   const code: ProblemCode =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? 'request_timeout'

@@ -1,5 +1,8 @@
-import { writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'tap'
 import { createLog } from '../../shared/log.ts'
 import { startNode } from '../helpers/process.ts'
@@ -64,4 +67,40 @@ test('what was logged is written, however the process ends', async (t) => {
       end,
     )
   }
+})
+
+test('a log that nobody takes any more, or that has no room, holds nothing up', async (t) => {
+  const file = join(t.testdir(), 'logs.ts')
+  const url = new URL('../../shared/log.ts', import.meta.url)
+  writeFileSync(
+    file,
+    `import { setImmediate as nextTurn } from 'node:timers/promises'
+    import { createLog } from ${JSON.stringify(url.href)}
+    const log = createLog('test', 'info')
+    for await (const _ of process.stdin);
+    for (let i = 0; i < 3; i++) {
+      log.info({ fill: 'x'.repeat(i * 20_000) }, 'a line')
+      await nextTurn()
+      await nextTurn()
+    }
+    process.exit(5)`,
+  )
+  const run = async (stdout: 'pipe' | number) => {
+    const program = spawn(process.execPath, [file], { stdio: ['pipe', stdout, 'pipe'] })
+    t.teardown(() => program.kill('SIGKILL'))
+    program.stdout?.destroy()
+    program.stdin!.end()
+    const said = text(program.stderr!)
+    const [code] = await once(program, 'exit')
+    return { code, said: await said }
+  }
+  const closed = await run('pipe')
+  t.equal(closed.code, 5, 'whoever read it has gone')
+  t.equal(closed.said, 'the log cannot be written (EPIPE); lines are lost\n')
+  if (!existsSync('/dev/full')) return
+  const full = openSync('/dev/full', 'w')
+  t.teardown(() => closeSync(full))
+  const { code, said } = await run(full)
+  t.equal(code, 5, 'the disk is full')
+  t.equal(said, 'the log cannot be written (ENOSPC); lines are lost\n', 'said once')
 })

@@ -10,6 +10,7 @@ import { createLog } from '../../shared/log.ts'
 import { startSidecar } from '../../sidecar/main.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
+import { startProxy } from '../helpers/sidecar-proxy.ts'
 import { temporaryFolder } from '../helpers/stores.ts'
 import { type Authority, createAuthority } from '../servers/certificates.ts'
 import { onPath } from '../servers/command.ts'
@@ -105,6 +106,19 @@ test('what is no TLS is ended, and the proxy goes on', { skip }, async (t) => {
   }
   t.equal(upstream.requests.length, 0)
   t.match(await ask(url, '/open', { ca: authority.ca }), [200])
+})
+
+test('a handshake that never comes, or never ends, is given up', { skip }, async (t) => {
+  const { authority } = await setUp(t)
+  const tls = await authority.issue('proxy')
+  const proxy = await startProxy(t, 'http://127.0.0.1:1', { tls, timeouts: { headersMs: 200, checkMs: 50 } })
+  for (const bytes of ['', '\x16\x03\x01\x02\x00\x01']) {
+    const socket = connectPlain(proxy.port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.write(bytes, 'latin1')
+    await eventually(() => socket.closed, { within: 20_000, message: 'the end of the connection' })
+  }
 })
 
 test('WebSockets over TLS, to a service over TLS', { skip }, async (t) => {

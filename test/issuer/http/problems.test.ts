@@ -1,11 +1,15 @@
+import { once } from 'node:events'
 import { globSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { HashingOverloaded } from '../../../issuer/domain/ports.ts'
+import { answerUnreadable } from '../../../issuer/http/problems.ts'
 import { PROBLEMS, type ProblemCode } from '../../../shared/problem.ts'
+import { eventually } from '../../helpers/eventually.ts'
 import { buildIssuer, PASSWORD } from '../build.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
@@ -178,15 +182,19 @@ test('what is no HTTP is answered and closed', async (t) => {
   }
 })
 
-test('a TLS handshake that never ends is given up', { skip: onPath('openssl') ? false : 'there is no openssl' }, async (t) => {
-  const { cert, key } = await (await createAuthority(temporaryFolder(t))).issue('issuer')
-  const issuer = await buildIssuer(t, { rules: { tls: { cert, key } } })
-  await issuer.app.listen({ host: '127.0.0.1', port: 0 })
-  const server = issuer.app.server as Server
-  const { port } = server.address() as { port: number }
-  const socket = connect(port, '127.0.0.1')
-  t.teardown(() => socket.destroy())
-  await eventually(() => socket.closed, { within: 25_000, message: 'the end of the connection' })
+test('a TLS handshake that never ends is given up', async (t) => {
+  const server = createTlsServer({ handshakeTimeout: 100 })
+  server.on('clientError', answerUnreadable)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  for (const bytes of ['', '\x16\x03\x01\x02\x00\x01']) {
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.write(bytes, 'latin1')
+    await eventually(() => socket.closed, { within: 20_000, message: 'the end of the connection' })
+  }
 })
 
 test('two Authorization fields are refused', async (t) => {

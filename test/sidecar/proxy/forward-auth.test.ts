@@ -203,6 +203,9 @@ test('an identity header or an alias of one refuses the question, whatever the r
     ['X-HTTP-Method-Override', 'target_override'],
     ['X_Http_Method', 'field_alias'],
     ['x-rewrite-url', 'target_override'],
+    ['SCRIPT_NAME', 'field_alias'],
+    ['Script-Name', 'target_override'],
+    ['PATH_INFO', 'field_alias'],
   ] as const) {
     t.equal((await ask(door.port, 'GET', '/verify/open/x', { [name]: 'DELETE' })).status, reason ? 400 : 200, name)
     if (reason) t.match(door.entries().at(-1), { reason }, name)

@@ -250,6 +250,40 @@ test('the client goes: the request to the upstream ends, before and during the a
   }
 })
 
+test('an upload that no upstream takes, and its client goes: only their connection ends, never the process', async (t) => {
+  const busy = await startRawUpstream(t, () => {})
+  const rows: [name: string, upstream: string, options: ProxyOptions, code: string][] = [
+    ['there is no upstream', 'http://127.0.0.1:1', {}, 'upstream_unreachable'],
+    ['there is none that speaks HTTP/2', 'h2c://127.0.0.1:1', {}, 'upstream_unreachable'],
+    ['there is no socket', 'unix:/nowhere/app.sock', {}, 'upstream_unreachable'],
+    ['every connection is in use', busy.url, { maxConnections: 1 }, 'overloaded'],
+    ['HTTP/2 has no place for a field', 'h2c://127.0.0.1:1', {}, 'invalid_request'],
+  ]
+  for (const [name, upstream, options, code] of rows) {
+    const proxy = await startProxy(t, upstream, { ...OPEN, ...options })
+    if (code === 'overloaded') {
+      const waiting = connect(proxy.port, '127.0.0.1')
+      waiting.on('error', () => {})
+      t.teardown(() => waiting.destroy())
+      waiting.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+      await eventually(() => busy.requests.length === 1)
+    }
+    const taken = once(proxy.app.server, 'connection')
+    const client = connect(proxy.port, '127.0.0.1')
+    const field = code === 'invalid_request' ? 'Referer: a\r\nReferer: b\r\n' : ''
+    client.write(`POST / HTTP/1.1\r\nHost: a\r\n${field}Content-Length: 100\r\n\r\nthe first part`)
+    const [socket] = (await taken) as [Socket]
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    t.ok(answer.includes(`"code":"${code}"`), name)
+    const closed = once(socket, 'close')
+    client.destroy()
+    await closed
+    // What the end of a connection makes of its request comes in a later turn.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    await eventually(() => proxy.openStreams.size === (code === 'overloaded' ? 1 : 0))
+  }
+})
+
 test('the upstream breaks off: the client sees that something is missing', async (t) => {
   for (const [name, head, version] of [
     ['with a length', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc', '1.1'],

@@ -112,6 +112,10 @@ test('what an answer may not have', async (t) => {
   t.same(unasked.statuses, [502], 'nobody asked for a 100, for Expect goes no further than here')
   const processing = await send('HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
   t.same(processing.statuses, [102, 200])
+  const lengthy = await send(
+    'HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nX-Length: 0\r\nContent-Length: 0\r\n\r\n',
+  )
+  t.match(lengthy.text, /^HTTP\/1\.1 103 [^\r]*\r\nlink: a\r\n\r\nHTTP\/1\.1 200 /, 'nor has a hint a length')
 })
 
 test('trailers: the upstream’s that may be trailers go on, the client’s do not', async (t) => {

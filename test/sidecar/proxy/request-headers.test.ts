@@ -133,6 +133,14 @@ test('a request addresses one host', async (t) => {
   t.equal(reason(), 'ok', 'HTTP/1.0')
 })
 
+test('no field makes another path of the one that was matched: gunicorn takes SCRIPT_NAME off it', async (t) => {
+  const paths = ['SCRIPT_NAME', 'script_name', 'Script-Name', 'PATH_INFO', 'X-Script-Name', 'X_SCRIPT_NAME']
+  const urls = ['X-Original-URL', 'X-Rewrite-URL', 'X-Forwarded-Path', 'X-Forwarded-Prefix', 'X-HTTP-Method-Override']
+  for (const name of [...paths, ...urls]) {
+    t.same(valuesOf(made(['Host', 'a', name, '/public']), name), [], name)
+  }
+})
+
 test('a flood of names is not remembered', async (t) => {
   const make = createRequestHeaders({ identityHeaders: {}, forwardToken: false, isTrusted: () => false })
   for (let i = 0; i < 5000; i++) make([`X-${i}`, '1'], PEER, undefined)
