@@ -16,8 +16,8 @@ export interface Running {
   pid: number
   /** The structured log so far. */
   log(): Record<string, unknown>[]
-  /** SIGTERM (or another signal), and waits for the end. */
-  stop(signal?: NodeJS.Signals): Promise<Exit>
+  /** SIGTERM (or another signal), and waits for the end, `within` ms (15 000 when left out). */
+  stop(signal?: NodeJS.Signals, within?: number): Promise<Exit>
   /** Stops it without notice (SIGKILL) unless it ended already, and starts another one with the same settings. */
   restart(): Promise<Running>
 }
@@ -105,8 +105,8 @@ export async function startRole(t: Test, role: 'issuer' | 'sidecar', env: Env): 
         .split('\n')
         .filter((text) => text.startsWith('{'))
         .map((text) => JSON.parse(text)),
-    stop: async (signal = 'SIGTERM') => {
-      await child.kill(signal)
+    stop: async (signal = 'SIGTERM', within) => {
+      await child.kill(signal, within)
       return child.exited
     },
     restart: async () => {

@@ -22,6 +22,8 @@ const server = createServer(async (request, response) => {
   await pause(Math.random() * 10)
   const bytes = Number(new URL(request.url!, 'http://a').searchParams.get('bytes') ?? 0)
   const body = `${length}\n${'x'.repeat(bytes)}`
+  // Node goes on serving a connection that was in use when the server was closed.
+  response.shouldKeepAlive = server.listening
   response.writeHead(200, { 'content-length': body.length })
   response.end(body)
 })

@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 /** What a client holds open: a WebSocket, or an answer without an end. */
 export type LongLivedKind = 'websocket' | 'events'
 
-export interface LongLived {
+interface LongLived {
   kind: LongLivedKind
   /** How it ended, as its client saw it: the close code of a WebSocket, 0 for a connection that was ended. */
   ended: Promise<{ atMs: number; code: number }>
@@ -14,11 +14,21 @@ export interface LongLived {
   destroy(): void
 }
 
-/** A service that keeps open whatever it is asked for: WebSockets, and event streams with one event. */
-export function createLongLivedService(): { server: Server; closeCodes: Map<number, number> } {
+/**
+ * A service that keeps open what it is asked for: WebSockets, and event streams with one event.
+ * @param otherwise answers what is not at `/events`
+ */
+export function createLongLivedService(otherwise: RequestListener = (_request, response) => void response.end()): {
+  server: Server
+  closeCodes: Map<number, number>
+} {
   const closeCodes = new Map<number, number>()
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
     response.on('error', () => {})
+    if (request.url !== '/events') {
+      otherwise(request, response)
+      return
+    }
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.write('data: open\n\n')
   })

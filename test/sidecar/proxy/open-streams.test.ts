@@ -73,6 +73,22 @@ test('streams end when their token is refused, the leeway included', async (t) =
   t.equal(streams.size, 1)
 })
 
+test('a grace lets streams outlive their token, but no revocation', async (t) => {
+  const streams = createOpenStreams()
+  const [waits, revoked] = ['s1', 's2'].map((sid) => opened(streams, { sid, sub: 'u1', exp: NOW_S + 60 }))
+  streams.sweep(NOW_MS + 65_000, 30_000)
+  streams.sweep(NOW_MS + 94_999, 30_000)
+  t.equal(streams.size, 2)
+  streams.cut({ kind: 'session', sid: 's2', sub: 'u1', exp })
+  t.same(revoked!.ended, ['revoked'])
+  streams.sweep(NOW_MS + 95_000, 30_000)
+  t.same(waits!.ended, ['expired'])
+  const another = opened(streams, { exp: NOW_S + 60 })
+  streams.sweep(NOW_MS + 70_000, 30_000)
+  streams.sweep(NOW_MS + 70_500)
+  t.same(another.ended, ['expired'], 'it counts only while it is given')
+})
+
 test('a stream that is done is forgotten, young or settled', async (t) => {
   const streams = createOpenStreams()
   const [young, settled] = [opened(streams, { sid: 's1' }), opened(streams, { sid: 's1' })]
