@@ -63,7 +63,7 @@ const EXP = NOW_S + 310
 const SESSION: Revocation = { kind: 'session', sid, sub, exp: EXP }
 const USER: Revocation = { kind: 'user', sub, epoch: 1, exp: EXP }
 const KEY: Revocation = { kind: 'key', kid: 'key-1', exp: 2 ** 40 }
-const STALE = 65_001
+const STALE = 60_001
 
 const ROWS: [name: string, request: string, headers: string[], situation: Situation, decision: string][] = [
   ['an ambiguous target', 'GET /a/../b', bearer(GOOD), {}, 'invalid_target path_segments -'],
