@@ -9,7 +9,7 @@ import {
   servedText,
 } from '../sidecar/check-routes.ts'
 import { explainedJson, explainedLines } from './check-explained.ts'
-import { columns, printable } from './columns.ts'
+import { columns, printable, printableJson } from './columns.ts'
 
 export interface CheckOptions {
   json?: boolean
@@ -30,7 +30,7 @@ const EXIT = { allowed: 0, refused: 2, undecided: 3 } as const
  * @param file by default ROUTES_FILE
  */
 export async function check(env: NodeJS.ProcessEnv, file: string | undefined, options: CheckOptions): Promise<void> {
-  if (options.schema) return print([JSON.stringify(routesSchema(), null, 2)])
+  if (options.schema) return printJson(routesSchema(), 2)
   const path = file ?? env.ROUTES_FILE
   if (!path) throw new Error('which file? Name it, or set ROUTES_FILE')
   const [method, url, ...more] = options.explain ?? []
@@ -42,7 +42,7 @@ export async function check(env: NodeJS.ProcessEnv, file: string | undefined, op
   const checked = await checkRoutesFile(path)
   if (checked.problems.length > 0) process.exitCode = 1
   if (checked.problems.length > 0 || method === undefined || url === undefined) {
-    return print(options.json ? [JSON.stringify(checkedJson(path, checked))] : checkedLines(path, checked))
+    return options.json ? printJson(checkedJson(path, checked)) : print(checkedLines(path, checked))
   }
   // It brings the decision path with it, which checking a file does without.
   const { explainRequest } = await import('../sidecar/explain-request.ts')
@@ -57,11 +57,8 @@ export async function check(env: NodeJS.ProcessEnv, file: string | undefined, op
   })
   const lineOf = (route: Route) => checked.routes.find((rule) => rule.route === route)?.line
   process.exitCode = EXIT[explained.verdict]
-  print(
-    options.json
-      ? [JSON.stringify(explainedJson(method, explained))]
-      : explainedLines(method, explained, lineOf, process.stdout.isTTY === true),
-  )
+  if (options.json) return printJson(explainedJson(method, explained))
+  print(explainedLines(method, explained, lineOf, process.stdout.isTTY === true))
 }
 
 const MAX_TOKEN_CHARACTERS = 64 * 1024
@@ -121,4 +118,8 @@ function count(number: number, what: string): string {
 
 function print(lines: string[]): void {
   process.stdout.write(`${lines.map(printable).join('\n')}\n`)
+}
+
+function printJson(value: unknown, indent?: number): void {
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, indent))}\n`)
 }

@@ -14,3 +14,13 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
 export function printable(text: string): string {
   return text.replace(/(?!\n)\p{C}/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`)
 }
+
+/** The same for JSON, by escapes of its own. */
+export function printableJson(json: string): string {
+  return json.replace(/(?!\n)\p{C}/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  )
+}

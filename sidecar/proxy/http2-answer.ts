@@ -78,7 +78,9 @@ export class Http2Answer implements AnswerController {
 
   abort(): void {
     this.#settle()
-    this.#cancel.abort()
+    const { endAfterHeaders, writableEnded } = this.#stream
+    // Of a stream that has ended there is nothing to be reset.
+    if (!endAfterHeaders || !writableEnded) this.#cancel.abort()
   }
 
   pause(): void {

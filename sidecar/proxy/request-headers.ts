@@ -78,6 +78,8 @@ const TREATMENTS: Record<string, Treatment> = {
   'script-name': 'drop',
   'x-script-name': 'drop',
   'path-info': 'drop',
+  // CGI and its heirs make HTTP_PROXY of it, which programs take for the proxy they are to use (CVE-2016-5385)
+  proxy: 'drop',
 }
 
 const MAX_KNOWN_NAMES = 1000

@@ -64,17 +64,28 @@ export class UpstreamAnswer implements AnswerHandler {
     if (status < 200) {
       // It has no body, and a client that believes a length would take the answer for one (RFC 9110 section 8.6).
       delete headers['content-length']
-      // 100 was ours to say, and HTTP/1.0 knows none of these (RFC 9110 section 15.2).
-      if (status !== 101 && request.httpVersion !== '1.0') response.writeInformation(status, responseHeaders(headers))
+      // 100 was ours to say, and HTTP/1.0 knows none of these (RFC 9110 section 15.2). Nothing stops the upstream while
+      // the client does not read: what can't leave at once is left out, for it is only a hint.
+      if (status !== 101 && request.httpVersion !== '1.0' && response.writableLength === 0) {
+        response.writeInformation(status, responseHeaders(headers))
+      }
       return
     }
     clearTimeout(this.#timer)
+    const isEmpty = status === 304 || status === 204
+    const claimsBody = (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined
     // It has none (RFC 9110 section 8.6), and a client that believes one would take the next answer for its body.
     if (status === 204) delete headers['content-length']
     const fields = responseHeaders(headers)
     if (this.#parts.isDraining() || isBodyPending(request)) fields.push('Connection', 'close')
     response.writeHead(status, fields)
-    process.nextTick(flushHead, this, controller)
+    if (isEmpty && claimsBody) {
+      // It ends with its head (RFC 9112 section 6.3), but undici (7.30) would wait for what the head speaks of.
+      this.onResponseEnd(controller, {})
+      controller.abort(new Error('the answer has ended'))
+      return
+    }
+    process.nextTick(flushHead, this)
   }
 
   onRequestUpgrade(_controller: AnswerController, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
@@ -148,7 +159,8 @@ export class UpstreamAnswer implements AnswerHandler {
   flush(): void {
     const { response, isOver } = this.#exchange
     if (isOver) return
-    if (!this.#bodyBegun) response.flushHeaders()
+    // Not `flushHeaders`: it writes the head as UTF-8 (Node 26), and a byte beyond ASCII would become two.
+    if (!this.#bodyBegun) response.write('', 'latin1')
     this.#bodyBegun = true
     this.#writeFirst()
   }

@@ -1,5 +1,5 @@
 import { type ClientHttp2Session, connect, constants } from 'node:http2'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import type { Upstream } from '../domain/upstream.ts'
 import { Http2Answer } from './http2-answer.ts'
 import {
@@ -13,18 +13,26 @@ import {
 
 /** How long a connection without requests is kept: milliseconds. A service says so before it closes one (GOAWAY). */
 const KEEP_ALIVE_MS = 60_000
+/** How long a connection on which a request was left without an answer has to show that it lives: milliseconds. */
+const PROBE_MS = 3000
+/** How long the orderly end of a connection may take: milliseconds. */
+const CLOSE_MS = 5000
 /** Requests at once on one connection until the service has said how many it takes. */
 const FIRST_STREAMS = 100
 
 /** One connection. */
 interface Session {
   http2: ClientHttp2Session
+  /** Once it is connected. */
+  socket: Socket | undefined
   streams: number
   /** How many the service takes at once. */
   maxStreams: number
   /** Takes no more requests. */
   leaving: boolean
   idleTimer: NodeJS.Timeout | undefined
+  /** Runs while it is not known whether anybody is at the other end. */
+  probe: NodeJS.Timeout | undefined
 }
 
 /**
@@ -41,15 +49,33 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
   const scheme = protocol.slice(0, -1)
   let closing = false
 
+  const end = ({ http2, socket }: Session) => {
+    http2.close()
+    // Whoever is not there does not end its side either.
+    const patience = setTimeout(() => socket?.destroy(), CLOSE_MS).unref()
+    http2.once('close', () => clearTimeout(patience))
+  }
+
   const leave = (session: Session) => {
     session.leaving = true
     // In good order: what is under way finishes.
-    if (session.streams === 0) session.http2.close()
+    if (session.streams === 0) end(session)
   }
 
   const rest = (session: Session) => {
-    if (session.leaving || closing) session.http2.close()
+    if (session.leaving || closing) end(session)
     else session.idleTimer = setTimeout(() => leave(session), KEEP_ALIVE_MS).unref()
+  }
+
+  /** A request came to its end without a word from the service, for whichever reason: any frame would do. */
+  const probe = (session: Session) => {
+    const { http2 } = session
+    if (session.probe || session.leaving || http2.closed || http2.destroyed) return
+    session.probe = setTimeout(() => leave(session), PROBE_MS).unref()
+    http2.ping(() => {
+      clearTimeout(session.probe)
+      session.probe = undefined
+    })
   }
 
   const open = (): Session => {
@@ -58,12 +84,22 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
       ...(options.ca !== undefined && { ca: options.ca }),
       ...(protocol === 'https:' && isIP(hostname.replace(/[[\]]/g, '')) === 0 && { servername: hostname }),
     })
-    const session: Session = { http2, streams: 0, maxStreams: FIRST_STREAMS, leaving: false, idleTimer: undefined }
+    const timers = { idleTimer: undefined, probe: undefined }
+    const session: Session = {
+      http2,
+      socket: undefined,
+      streams: 0,
+      maxStreams: FIRST_STREAMS,
+      leaving: false,
+      ...timers,
+    }
     sessions.add(session)
-    rest(session)
     const slow = setTimeout(() => http2.destroy(new ConnectTimeout()), CONNECT_TIMEOUT_MS)
     http2
-      .on('connect', () => clearTimeout(slow))
+      .on('connect', (_, socket) => {
+        clearTimeout(slow)
+        session.socket = socket
+      })
       .on('remoteSettings', ({ maxConcurrentStreams }) => {
         session.maxStreams = maxConcurrentStreams ?? FIRST_STREAMS
       })
@@ -73,6 +109,7 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
       .on('close', () => {
         clearTimeout(slow)
         clearTimeout(session.idleTimer)
+        clearTimeout(session.probe)
         sessions.delete(session)
       })
     return session
@@ -92,8 +129,10 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
     const stream = session.http2.request(fieldsOf(request, scheme, host), options)
     clearTimeout(session.idleTimer)
     session.streams++
+    const heard = session.socket?.bytesRead
     stream.once('close', () => {
       session.streams--
+      if (session.socket?.bytesRead === heard) probe(session)
       if (session.streams === 0) rest(session)
     })
     // The connection may be a dead one; it is not for others to find out.
@@ -111,6 +150,8 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
       try {
         send(session, request, answer)
       } catch (error) {
+        clearTimeout(session.idleTimer)
+        if (session.streams === 0) rest(session)
         answer.onResponseError(undefined, error as Error)
       }
     },

@@ -21,15 +21,24 @@ export function createUpstreams(main: Upstream, options: ConnectionOptions & { m
   const mainConnections = open(main)
   const others = new Map<string, UpstreamConnections>()
   const leaving = new Set<UpstreamConnections>()
+  /** The addresses of the routes there are; none before they are known. */
+  let used: ReadonlySet<string | undefined> | undefined
 
   const connectionsTo = (upstream: Upstream) => {
     if (upstream.address === main.address) return mainConnections
     let connections = others.get(upstream.address)
     if (!connections) {
       connections = open(upstream)
-      others.set(upstream.address, connections)
+      if (!used || used.has(upstream.address)) others.set(upstream.address, connections)
+      else leave(connections)
     }
     return connections
+  }
+  // Takes the requests all the same that were decided before a reload; each connection ends with its request.
+  const leave = (connections: UpstreamConnections) => {
+    forgetTheGone()
+    leaving.add(connections)
+    connections.close()
   }
   const forgetTheGone = () => {
     for (const connections of leaving) if (connections.size === 0) leaving.delete(connections)
@@ -47,13 +56,12 @@ export function createUpstreams(main: Upstream, options: ConnectionOptions & { m
   return {
     of: ({ upstream }) => (upstream === undefined ? mainConnections : connectionsTo(upstream)),
     retain(routes) {
-      const used = new Set(routes.map(({ upstream }) => upstream?.address))
+      used = new Set(routes.map(({ upstream }) => upstream?.address))
       forgetTheGone()
       for (const [address, connections] of others) {
         if (used.has(address)) continue
         others.delete(address)
-        leaving.add(connections)
-        connections.close()
+        leave(connections)
       }
     },
     destroy() {

@@ -246,3 +246,11 @@ test('with the issuer: its keys, and whether the token was revoked', async (t) =
   t.match(revoked, { code: 2, stdout: /NO {2}revoked\? .*\nRefused: 401 token_invalid \(token_revoked\)\n$/s })
   t.match(await check(t, args, settings), { code: 0, stdout: /unless it was revoked/ })
 })
+
+test('what a file has in it commands no terminal, and what is printed as JSON is JSON', async (t) => {
+  const name = 'a\u202eb\u009b31m\u{e0001}'
+  const file = fileOf(t, 'routes.yaml', `routes: [{ path: /x, ${JSON.stringify(name)}: 1 }]\n`)
+  const asJson = await check(t, ['--json', file])
+  t.notMatch(asJson.stdout, /(?!\n)\p{C}/u)
+  t.equal(JSON.parse(asJson.stdout).problems[0].place, `routes[0].${name}`)
+})

@@ -118,6 +118,73 @@ test('what an answer may not have', async (t) => {
   t.match(lengthy.text, /^HTTP\/1\.1 103 [^\r]*\r\nlink: a\r\n\r\nHTTP\/1\.1 200 /, 'nor has a hint a length')
 })
 
+test('a 304 ends with its head, whatever length it names: the next request of the connection is answered', async (t) => {
+  for (const [status, length] of [
+    ['304 Not Modified', 'Content-Length: 10'],
+    ['304 Not Modified', 'Transfer-Encoding: chunked'],
+    ['204 No Content', 'Content-Length: 10'],
+  ]) {
+    const url = await startBareUpstream(t, (socket, text) => {
+      if (text.startsWith('GET /else')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved')
+      else socket.write(`HTTP/1.1 ${status}\r\nETag: "a"\r\n${length}\r\n\r\n`)
+    })
+    const proxy = await startProxy(t, url, OPEN)
+    const two = `${GET}${GET.replace('/', '/else')}`
+    const { text, statuses } = await sendRaw(proxy.port, two, { quietMs: 1000, patienceMs: 20_000 })
+    t.same(statuses, [Number(status!.slice(0, 3)), 200], `${status} ${length}`)
+    t.match(text, /etag: "a"\r\n[\s\S]*served$/)
+    await eventually(() => proxy.openStreams.size === 0)
+    t.match(await proxy.metrics.metrics(), /outcome="served"/)
+  }
+})
+
+test('the bytes of an answer’s fields are the same on either side, also when the body comes later', async (t) => {
+  const name = Buffer.from('Zoë 日本.txt').toString('latin1')
+  const head = `X-Name: ${name}\r\nX-Latin1: Zo\xeb\r\n`
+  for (const [kind, answer] of [
+    ['at once', `HTTP/1.1 200 OK\r\n${head}Content-Length: 3\r\n\r\nend`],
+    ['the body later', `HTTP/1.1 200 OK\r\n${head}Content-Length: 3\r\n\r\n`],
+    ['in chunks, later', `HTTP/1.1 200 OK\r\n${head}Transfer-Encoding: chunked\r\n\r\n`],
+    ['no body', `HTTP/1.1 304 Not Modified\r\n${head}\r\n`],
+    ['a hint', `HTTP/1.1 103 Early Hints\r\n${head}\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n`],
+  ] as const) {
+    const url = await startBareUpstream(t, (socket) => socket.write(Buffer.from(answer, 'latin1')))
+    const { text } = await sendRaw((await startProxy(t, url, OPEN)).port, GET)
+    t.match(text, `x-name: ${name}\r\nx-latin1: Zo\xeb\r\n`, kind)
+  }
+})
+
+test('hints without end for a client that does not read: they are dropped, not kept in memory', async (t) => {
+  const hint = `HTTP/1.1 103 Early Hints\r\nLink: ${'x'.repeat(12_000)}\r\n\r\n`
+  let written = 0
+  const url = await startBareUpstream(t, (socket) => {
+    const pour = () => {
+      while (written < 4000) {
+        written++
+        if (!socket.write(hint)) return void socket.once('drain', pour)
+      }
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved')
+    }
+    pour()
+  })
+  const proxy = await startProxy(t, url, OPEN)
+  const held: Socket[] = []
+  proxy.app.server.on('connection', (socket) => void held.push(socket))
+  const client = connect(proxy.port, '127.0.0.1')
+  client.pause()
+  client.write(GET)
+  await eventually(() => written === 4000, { within: 20_000 })
+  t.ok(held[0]!.writableLength < 1024 * 1024, `${held[0]!.writableLength} bytes are held`)
+  let text = ''
+  client.setEncoding('latin1').on('data', (chunk) => {
+    text += chunk
+  })
+  client.resume()
+  await eventually(() => text.endsWith('served'), { within: 20_000 })
+  t.match(text, /^HTTP\/1\.1 103 [\s\S]*\r\n\r\nHTTP\/1\.1 200 OK\r\n/)
+  client.destroy()
+})
+
 test('trailers: the upstream’s that may be trailers go on, the client’s do not', async (t) => {
   const upstream = await startRawUpstream(t, (request, response) => {
     request.resume().on('end', () => {

@@ -187,6 +187,13 @@ test('identity headers (CVE-2025-64484, CVE-2026-88011): no mixture of case and 
   )
 })
 
+test('httpoxy (CVE-2016-5385): no field becomes HTTP_PROXY, by which a CGI program would choose its own proxy', async (t) => {
+  for (const name of ['Proxy', 'proxy', 'PROXY', 'pRoXy']) {
+    t.same(valuesOf(made(['Host', 'a', name, 'http://evil.example:8080']), name), [], name)
+  }
+  t.same(valuesOf(made(['Host', 'a', 'X-Proxy', '1', 'Proxying', '2']), 'x-proxy'), ['1'])
+})
+
 test('a transfer coding other than chunked is refused, for it would be lost', async (t) => {
   const make = createRequestHeaders({ identityHeaders: {}, forwardToken: false, isTrusted: () => false })
   for (const coding of ['gzip, chunked', 'identity, chunked', ', chunked', 'identity']) {

@@ -300,6 +300,91 @@ test('failures before the answer', async (t) => {
   t.equal(dies.requests.length, 2)
 })
 
+test('a connection that nothing comes from any more is given up, whatever it is that is sent on it', async (t) => {
+  const [SETTINGS, HEADERS] = [4, 1]
+  let connections = 0
+  const sockets = new Set<Socket>()
+  const server = createNetServer({ allowHalfOpen: true }, (socket) => {
+    const isDead = ++connections === 1
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket)).on('error', () => {})
+    socket.write(frame(SETTINGS, 0, 0))
+    let bytes = Buffer.alloc(0)
+    let preface = 24
+    socket.on('data', (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk])
+      if (bytes.length < preface) return
+      bytes = bytes.subarray(preface)
+      preface = 0
+      while (bytes.length >= 9 && bytes.length >= 9 + bytes.readUIntBE(0, 3)) {
+        const [length, type, id] = [bytes.readUIntBE(0, 3), bytes[3]!, bytes.readUInt32BE(5)]
+        bytes = bytes.subarray(9 + length)
+        if (type === HEADERS && !isDead) socket.write(frame(HEADERS, 5, id, STATUS_200))
+      }
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  const url = `h2c://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const proxy = await startProxy(t, url, open({ timeoutMs: 300 }))
+  const statuses: number[] = []
+  await eventually(
+    async () => {
+      const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc'
+      statuses.push(...(await sendRaw(proxy.port, post, { patienceMs: 20_000 })).statuses)
+      return statuses.at(-1) === 200
+    },
+    { within: 25_000 },
+  )
+  t.equal(statuses[0], 504)
+  const { upstreams } = proxy
+  await eventually(() => upstreams.of(DEFAULT_ROUTE).size === 1, { within: 20_000, message: 'it is let go' })
+})
+
+test('an answer that is nothing but its head is not reset, whatever length it names', async (t) => {
+  const codes: number[] = []
+  const upstream = await startUpstream(t, (stream) => {
+    stream.on('close', () => codes.push(stream.rstCode ?? -1))
+    stream.respond({ ':status': 304, 'content-length': '10' }, { endStream: true })
+  })
+  const proxy = await startProxy(t, upstream.url, open())
+  t.same((await sendRaw(proxy.port, `${GET}${GET}`)).statuses, [304, 304])
+  await eventually(() => codes.length === 2)
+  t.same(codes, [0, 0])
+})
+
+test('a service that is only slow keeps its connection', async (t) => {
+  const upstream = await startUpstream(t, (stream, { ':path': path }) => {
+    stream.resume()
+    if (path === '/slow') return
+    stream.respond({ ':status': 200 })
+    stream.end('served')
+  })
+  const proxy = await startProxy(t, upstream.url, open({ timeoutMs: 200 }))
+  const post = 'POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc'
+  for (let n = 0; n < 3; n++) t.same((await sendRaw(proxy.port, post, { patienceMs: 20_000 })).statuses, [504])
+  t.same((await sendRaw(proxy.port, GET)).statuses, [200])
+  t.equal(upstream.connections, 1)
+})
+
+test('the bytes of a field are the same on either side, whatever they encode', async (t) => {
+  const bytes = (text: string) => Buffer.from(text).toString('latin1')
+  const upstream = await startUpstream(t, (stream) => {
+    stream.respond({ ':status': 200, 'x-answer': bytes('Zoë') })
+    stream.end('served')
+  })
+  const proxy = await startProxy(t, upstream.url, open())
+  const fields = `X-Utf8: ${bytes('Zoë 日本')}\r\nCookie: name=${bytes('Zoë')}\r\nX-Ascii: plain\r\nX-Latin1: Zo\xeb\r\n`
+  const { text } = await sendRaw(proxy.port, `GET / HTTP/1.1\r\nHost: a\r\n${fields}\r\n`)
+  t.match(upstream.requests[0], { 'x-utf8': bytes('Zoë 日本'), cookie: `name=${bytes('Zoë')}`, 'x-ascii': 'plain' })
+  t.equal(upstream.requests[0]?.['x-latin1'], 'Zo\xeb')
+  t.match(text, `x-answer: ${bytes('Zoë')}\r\n`)
+})
+
 test('a connection that is going away takes no more requests, and finishes what it has', async (t) => {
   const held: ServerHttp2Stream[] = []
   const upstream = await startUpstream(t, (stream, { ':path': path }) => {

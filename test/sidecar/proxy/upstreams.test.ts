@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { createServer, type ServerHttp2Session } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -92,4 +93,32 @@ test('connections are made when first needed, shared by routes, and let go when 
   proxy.upstreams.retain(proxy.state.routes.routes)
   t.same((await sendRaw(proxy.port, get('/a'), { quietMs: 10 })).statuses, [200])
   t.equal(other.requests.length, 5)
+})
+
+test('a request that was decided before a reload goes to the service that the routes no longer have, and keeps nothing open there', async (t) => {
+  const main = await startRawUpstream(t)
+  const one = await startRawUpstream(t)
+  const sessions = new Set<ServerHttp2Session>()
+  const two = createServer((_request, response) => response.end('served'))
+  two.on('session', (session) => {
+    sessions.add(session)
+    session.on('close', () => sessions.delete(session))
+  })
+  two.listen(0, '127.0.0.1')
+  await once(two, 'listening')
+  t.teardown(() => {
+    for (const session of sessions) session.destroy()
+    two.close()
+  })
+  const routes = [open('/one', one.url), open('/two', `h2c://127.0.0.1:${(two.address() as AddressInfo).port}`)]
+  const proxy = await startProxy(t, main.url, { routes })
+  proxy.upstreams.retain([])
+  for (const path of ['/one', '/two', '/one', '/two']) {
+    t.same((await sendRaw(proxy.port, get(path), { quietMs: 20 })).statuses, [200], path)
+  }
+  await eventually(() => one.sockets.size === 0 && sessions.size === 0, {
+    message: 'each connection ends after its request',
+  })
+  const [, connections] = /^sidecar_upstream_connections (\d+)$/m.exec(await proxy.metrics.metrics()) ?? []
+  t.equal(connections, '0')
 })
