@@ -14,10 +14,12 @@ export function describeFailure(error: unknown): string[] {
   switch (code) {
     case 'EADDRINUSE':
       return [
-        `port ${port} on ${address} is in use; free it, or choose another port (ISSUER_PORT, SIDECAR_PORT, SIDECAR_ADMIN_PORT)`,
+        `port ${port} on ${address} is in use; free it, or choose another port (ISSUER_PORT, SIDECAR_PORT, SIDECAR_ADMIN_PORT, INJECTOR_PORT, INJECTOR_ADMIN_PORT)`,
       ]
     case 'EADDRNOTAVAIL':
-      return [`the address ${address} is not one of this machine's (ISSUER_HOST, SIDECAR_HOST, SIDECAR_ADMIN_HOST)`]
+      return [
+        `the address ${address} is not one of this machine's (ISSUER_HOST, SIDECAR_HOST, SIDECAR_ADMIN_HOST, INJECTOR_HOST, INJECTOR_ADMIN_HOST)`,
+      ]
     case 'EACCES':
       if (port !== undefined)
         return [`port ${port} on ${address} may not be opened by this user; choose one above 1023`]

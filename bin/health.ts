@@ -6,14 +6,16 @@ const DEADLINE_MS = 3000
 
 /**
  * Asks `/readyz` of an instance on this machine.
- * @param url by default the sidecar's admin port if `SIDECAR_ADMIN_PORT` or `UPSTREAM` is set, else the issuer's port
+ * @param url by default the sidecar's admin port if `SIDECAR_ADMIN_PORT` or `UPSTREAM` is set, the injector's if
+ *   `INJECTOR_TEMPLATE_FILE` is, else the issuer's port
  * @throws Error when it is not ready or does not answer within 3 s
  */
 export async function checkHealth(env: NodeJS.ProcessEnv, url?: string): Promise<void> {
   const isSidecar = env.SIDECAR_ADMIN_PORT !== undefined || env.UPSTREAM !== undefined
-  const port = isSidecar ? env.SIDECAR_ADMIN_PORT || '8081' : env.ISSUER_PORT || '4000'
-  const scheme = !isSidecar && env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
-  const address = url ?? `${scheme}://127.0.0.1:${port}/readyz`
+  const isInjector = !isSidecar && env.INJECTOR_TEMPLATE_FILE !== undefined
+  const adminPort = isSidecar ? env.SIDECAR_ADMIN_PORT || '8081' : isInjector && (env.INJECTOR_ADMIN_PORT || '8444')
+  const scheme = !adminPort && env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
+  const address = url ?? `${scheme}://127.0.0.1:${adminPort || env.ISSUER_PORT || '4000'}/readyz`
   // The issuer's certificate is for its public name, and nothing that is asked here is secret.
   const { ok, body } = await ask(address, url === undefined).catch((error) => {
     throw new Error(`${address} does not answer (${error.code ?? error.name})`)

@@ -1,17 +1,28 @@
 import { ISSUER_SETTINGS, readIssuerSettings } from '../issuer/settings.ts'
 import { SettingsError, unknownSettings } from '../shared/settings.ts'
+import { INJECTOR_SETTINGS, readInjectorSettings } from '../sidecar/injector/settings.ts'
 import { readSidecarSettings, SIDECAR_SETTINGS } from '../sidecar/settings.ts'
 import { DEMO_SETTINGS } from './demo-settings.ts'
 
 /** Every setting of every role: one environment may configure several. */
 export const KNOWN_SETTINGS = [
-  ...new Set([...Object.keys(ISSUER_SETTINGS), ...Object.keys(SIDECAR_SETTINGS), ...Object.keys(DEMO_SETTINGS)]),
+  ...new Set([
+    ...Object.keys(ISSUER_SETTINGS),
+    ...Object.keys(SIDECAR_SETTINGS),
+    ...Object.keys(INJECTOR_SETTINGS),
+    ...Object.keys(DEMO_SETTINGS),
+  ]),
 ]
 
 /** First words that nobody else's variables have. */
-const OUR_PREFIXES = ['ISSUER_', 'SIDECAR_', 'HASH_', 'JWKS_', 'FEED_']
+const OUR_PREFIXES = ['ISSUER_', 'SIDECAR_', 'INJECTOR_', 'HASH_', 'JWKS_', 'FEED_']
 
-const READERS = { issuer: readIssuerSettings, sidecar: readSidecarSettings, demo: () => {} } as const
+const READERS = {
+  issuer: readIssuerSettings,
+  sidecar: readSidecarSettings,
+  injector: readInjectorSettings,
+  demo: () => {},
+} as const
 
 /**
  * Reads what the roles will read, so that everything that is wrong is said at once and before anything starts.

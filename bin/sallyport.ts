@@ -38,6 +38,11 @@ program
   .action(run(async () => (await import('./serve.ts')).serveSidecar(process.env)))
 
 program
+  .command('injector')
+  .description('the admission webhook that adds the sidecar to Pods of Kubernetes')
+  .action(run(async () => (await import('./serve.ts')).serveInjector(process.env)))
+
+program
   .command('demo')
   .description('a service that answers with the request and the identity headers it received (DEMO_HOST, DEMO_PORT)')
   .action(run(async () => (await import('./serve.ts')).serveDemo(process.env)))
@@ -49,7 +54,10 @@ program
 
 program
   .command('health')
-  .argument('[url]', 'address of /readyz; by default the admin port of a sidecar or the port of an issuer')
+  .argument(
+    '[url]',
+    'address of /readyz; by default the admin port of a sidecar or an injector, or the port of an issuer',
+  )
   .description('asks a running instance whether it is ready; exit code 0 when it is (for HEALTHCHECK)')
   .action(run(async (url?: string) => (await import('./health.ts')).checkHealth(process.env, url)))
 

@@ -1,11 +1,13 @@
 import { ISSUER_SETTINGS } from '../issuer/settings.ts'
 import type { Setting } from '../shared/settings.ts'
+import { INJECTOR_SETTINGS } from '../sidecar/injector/settings.ts'
 import { SIDECAR_SETTINGS } from '../sidecar/settings.ts'
 import { DEMO_SETTINGS } from './demo-settings.ts'
 
 const TABLES: [role: string, table: Record<string, Setting<unknown>>][] = [
   ['issuer', ISSUER_SETTINGS],
   ['sidecar', SIDECAR_SETTINGS],
+  ['injector', INJECTOR_SETTINGS],
   ['demo', DEMO_SETTINGS],
 ]
 

@@ -212,7 +212,8 @@ function lookUp(name: string, env: NodeJS.ProcessEnv, problems: string[]): strin
 }
 
 // Variables that Kubernetes adds for each Service of a namespace.
-const SERVICE_LINK = /_(SERVICE_(HOST|PORT).*|PORT_\d+_(TCP|UDP).*)$/
+const SERVICE_LINK = /_(SERVICE_(HOST|PORT).*|PORT_\d+_(TCP|UDP|SCTP).*)$/
+const SERVICE_ADDRESS = /^(tcp|udp|sctp):\/\//
 
 /**
  * Names in the environment that look like settings but are none: those that share a prefix of ours, and near misses
@@ -227,12 +228,16 @@ export function unknownSettings(
 ): string[] {
   const known = new Set(names.flatMap((name) => [name, `${name}_FILE`]))
   return Object.keys(env)
-    .filter((name) => !known.has(name) && !SERVICE_LINK.test(name))
+    .filter((name) => !known.has(name) && !isServiceLink(name, env[name]))
     .flatMap((name) => {
       const meant = names.find((candidate) => candidate.length >= 6 && isNearMiss(name, candidate))
       if (!meant && !prefixes.some((prefix) => name.startsWith(prefix))) return []
       return [`${name}: there is no such setting${meant ? `; did you mean ${meant}?` : ''}`]
     })
+}
+
+function isServiceLink(name: string, value = ''): boolean {
+  return SERVICE_LINK.test(name) || (name.endsWith('_PORT') && SERVICE_ADDRESS.test(value))
 }
 
 /** The same, or one letter too many, too few, wrong, or two neighbours exchanged. */

@@ -7,6 +7,7 @@ import { createTapReader, type TapReader } from './helpers/tap-output.ts'
 import { caddy } from './servers/caddy.ts'
 import { findChromium } from './servers/chromium.ts'
 import { envoy } from './servers/envoy.ts'
+import { prepareChartTools } from './servers/kubeconform.ts'
 import { nginx } from './servers/nginx.ts'
 import { findReverseProxy } from './servers/reverse-proxy.ts'
 import type { Server } from './servers/server.ts'
@@ -77,6 +78,9 @@ async function startShared(env: Record<string, string>, files: string[]): Promis
     for (const proxy of [nginx, caddy, envoy]) {
       await unlessMissing(proxy.kind, missing, async () => void (await findReverseProxy(proxy)))
     }
+  }
+  if (files.some((file) => dirname(resolve(file)).endsWith(`${sep}charts`))) {
+    await unlessMissing('helm', missing, prepareChartTools)
   }
   env[missingVariable] = missing.join(',')
   return Promise.all(starting)

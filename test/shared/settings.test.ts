@@ -231,4 +231,7 @@ test('a setting that does not exist is not ignored', async (t) => {
     [],
     'links of Kubernetes',
   )
+  const link = { ISSUER_FEED_PORT: 'tcp://10.0.0.7:4000' }
+  t.same(unknownSettings(names, ['ISSUER_'], link), [], 'a link of Kubernetes, told by its value')
+  t.equal(unknownSettings(names, ['ISSUER_'], { ISSUER_FEED_PORT: '4000' }).length, 1)
 })

@@ -1,0 +1,81 @@
+{{- /* What a schema can't say. Everything that is wrong is told at once, by the name of its field. */ -}}
+{{- define "sallyport.issuer.check" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
+{{- $embedded := include "sallyport.issuer.embedded" . -}}
+{{- if and (not $v.secrets.existingSecret) (not $v.secrets.externalSecret.enabled) -}}
+{{- $problems = append $problems "secrets.existingSecret: name the Secret with MASTER_KEY and FEED_TOKEN, or turn secrets.externalSecret.enabled on" -}}
+{{- end -}}
+{{- if and $v.secrets.existingSecret $v.secrets.externalSecret.enabled -}}
+{{- $problems = append $problems "secrets.existingSecret: not together with secrets.externalSecret.enabled" -}}
+{{- end -}}
+{{- if $v.secrets.externalSecret.enabled -}}
+{{- if not $v.secrets.externalSecret.storeRef.name -}}{{- $problems = append $problems "secrets.externalSecret.storeRef.name: is needed" -}}{{- end -}}
+{{- if not $v.secrets.externalSecret.remoteKey -}}{{- $problems = append $problems "secrets.externalSecret.remoteKey: is needed" -}}{{- end -}}
+{{- end -}}
+{{- if and $embedded (gt (int $v.replicaCount) 1) -}}
+{{- $problems = append $problems "replicaCount: more than one needs mongodb.enabled and redis.enabled: a file can't be shared" -}}
+{{- end -}}
+{{- if and $embedded $v.autoscaling.enabled -}}
+{{- $problems = append $problems "autoscaling.enabled: needs mongodb.enabled and redis.enabled: a file can't be shared" -}}
+{{- end -}}
+{{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
+{{- $problems = append $problems "autoscaling.minReplicas: has to be at most autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and (or $v.mongodb.enabled $v.redis.enabled) (not $v.secrets.keys.masterKey) -}}
+{{- $problems = append $problems "secrets.keys.masterKey: is needed with mongodb.enabled or redis.enabled" -}}
+{{- end -}}
+{{- if and $v.mongodb.enabled (not $v.mongodb.url) (not $v.secrets.keys.mongoUrl) -}}
+{{- $problems = append $problems "mongodb.url: is needed, or secrets.keys.mongoUrl" -}}
+{{- end -}}
+{{- if and $v.redis.enabled (not $v.redis.url) (not $v.secrets.keys.redisUrl) -}}
+{{- $problems = append $problems "redis.url: is needed, or secrets.keys.redisUrl" -}}
+{{- end -}}
+{{- if and (not $v.kafka.enabled) (not $v.secrets.keys.feedToken) -}}
+{{- $problems = append $problems "secrets.keys.feedToken: is needed without kafka.enabled: sidecars have to have a feed" -}}
+{{- end -}}
+{{- if and $v.kafka.enabled (not $v.kafka.brokers) -}}
+{{- $problems = append $problems "kafka.brokers: is needed with kafka.enabled" -}}
+{{- end -}}
+{{- if and $v.kafka.ca (not $v.kafka.tls) -}}
+{{- $problems = append $problems "kafka.ca: has a meaning only with kafka.tls" -}}
+{{- end -}}
+{{- with $v.kafka.sasl -}}
+{{- if and .mechanism (or (not .username) (not $v.secrets.keys.kafkaPassword)) -}}
+{{- $problems = append $problems "kafka.sasl.mechanism: needs kafka.sasl.username and secrets.keys.kafkaPassword" -}}
+{{- end -}}
+{{- if and (eq .mechanism "plain") (not $v.kafka.tls) -}}
+{{- $problems = append $problems "kafka.sasl.mechanism: plain needs kafka.tls, for it sends the password as it is" -}}
+{{- end -}}
+{{- end -}}
+{{- if $v.kafka.strimziTopic.enabled -}}
+{{- if not $v.kafka.enabled -}}{{- $problems = append $problems "kafka.strimziTopic.enabled: needs kafka.enabled" -}}{{- end -}}
+{{- if not $v.kafka.strimziTopic.cluster -}}{{- $problems = append $problems "kafka.strimziTopic.cluster: is needed" -}}{{- end -}}
+{{- end -}}
+{{- range $name := list "mongodb" "redis" "kafka" -}}
+{{- $ca := (index $v $name).ca -}}
+{{- if and $ca.configMap $ca.secret -}}
+{{- $problems = append $problems (printf "%s.ca: either configMap or secret" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $v.migration.mode "job") $embedded -}}
+{{- $problems = append $problems "migration.mode: job needs mongodb.enabled and redis.enabled: nobody else can open the volume" -}}
+{{- end -}}
+{{- if and (eq $v.migration.mode "job") $v.secrets.externalSecret.enabled -}}
+{{- $problems = append $problems "migration.mode: job runs before the ExternalSecret is there; use init, or secrets.existingSecret" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.host) -}}
+{{- $problems = append $problems "ingress.host: is needed with ingress.enabled" -}}
+{{- end -}}
+{{- if and $v.settings.REQUIRE_VERIFIED_EMAIL (not $v.secrets.keys.smtpUrl) -}}
+{{- if has (toString $v.settings.REQUIRE_VERIFIED_EMAIL) (list "on" "true") -}}
+{{- $problems = append $problems "secrets.keys.smtpUrl: is needed with settings.REQUIRE_VERIFIED_EMAIL" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.secrets.keys.smtpUrl (not $v.settings.MAIL_FROM) -}}
+{{- $problems = append $problems "settings.MAIL_FROM: is needed with secrets.keys.smtpUrl" -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\nThese values are wrong:\n- %s\n" (join "\n- " $problems)) -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,163 @@
+{{- /*
+A workload with the sidecar in it, and what belongs to it: the routes, the NetworkPolicy, the PodMonitor. One include, so
+that none of them can be forgotten.
+  context   the chart's own `.`
+  workload  the name of a template that renders your Deployment, StatefulSet or DaemonSet
+  values    what differs from .Values.sidecar for this workload
+*/ -}}
+{{- define "sallyport.sidecar.workload" -}}
+{{- $workload := include .workload .context | fromYaml -}}
+{{- if $workload.Error }}{{ fail (printf "%s is not YAML: %s" .workload $workload.Error) }}{{ end -}}
+{{- if not (has $workload.kind (list "Deployment" "StatefulSet" "DaemonSet")) }}{{ fail (printf "%s: a Deployment, StatefulSet or DaemonSet is needed, this is %v" .workload $workload.kind) }}{{ end -}}
+{{- $parts := dict "context" .context "values" (include "sallyport.sidecar.values" . | fromYaml) "name" $workload.metadata.name "label" ($workload.metadata.name | trunc 63 | trimSuffix "-") "pod" $workload.spec.template -}}
+{{- $_ := include "sallyport.sidecar.check" $parts -}}
+{{- $_ := set $workload.spec "template" (include "sallyport.sidecar.podTemplate" $parts | fromYaml) -}}
+{{- toYaml $workload }}
+{{- include "sallyport.sidecar.routes" $parts }}
+{{- include "sallyport.sidecar.networkPolicy" $parts }}
+{{- include "sallyport.sidecar.podMonitor" $parts }}
+{{- end }}
+
+{{- /*
+A Service before the sidecar: ports without a targetPort get the sidecar's, and one that leads to the service is refused.
+  context, values  as above
+  service          the name of a template that renders your Service
+*/ -}}
+{{- define "sallyport.sidecar.service" -}}
+{{- $service := include .service .context | fromYaml -}}
+{{- if $service.Error }}{{ fail (printf "%s is not YAML: %s" .service $service.Error) }}{{ end -}}
+{{- $v := include "sallyport.sidecar.values" . | fromYaml -}}
+{{- range $service.spec.ports -}}
+{{- $target := default $v.port .targetPort -}}
+{{- if or (not (regexMatch "^[0-9]+$" (toString $target))) (eq (int $target) (int $v.service.port)) -}}
+{{- fail (printf "\n\nThese values are wrong:\n- Service %s, targetPort: %v would lead around the sidecar; leave it out, or name the number of another port\n" $service.metadata.name $target) -}}
+{{- end -}}
+{{- $_ := set . "targetPort" (int $target) -}}
+{{- end -}}
+{{- toYaml $service -}}
+{{- end }}
+
+{{- /* The values, with `native` settled for this cluster. */ -}}
+{{- define "sallyport.sidecar.values" -}}
+{{- $v := mergeOverwrite (deepCopy .context.Values.sidecar) (deepCopy (default dict .values)) -}}
+{{- $can := semverCompare ">=1.29-0" .context.Capabilities.KubeVersion.Version -}}
+{{- if and (eq $v.native "always") (not $can) -}}
+{{- fail (printf "\n\nThese values are wrong:\n- sidecar.native: always needs Kubernetes 1.29, this is %s\n" .context.Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if eq $v.native "auto" }}{{ $_ := set $v "native" (ternary "always" "never" $can) }}{{ end -}}
+{{- toYaml $v -}}
+{{- end }}
+
+{{- define "sallyport.sidecar.podTemplate" -}}
+{{- $v := .values -}}
+{{- $pod := .pod -}}
+{{- $spec := $pod.spec -}}
+{{- $metadata := default dict $pod.metadata -}}
+{{- $_ := set $pod "metadata" $metadata -}}
+{{- $_ := set $metadata "labels" (merge (dict "sallyport/sidecar" .label) (default dict $metadata.labels)) -}}
+{{- $annotations := default dict $metadata.annotations -}}
+{{- if and $v.routes (eq $v.onRoutesChange "restart") }}{{ $_ := set $annotations "sallyport/checksum-routes" (toYaml $v.routes | sha256sum) }}{{ end -}}
+{{- if eq $v.native "never" -}}
+{{- /* What `kubectl logs` and `exec` mean without a name: not the sidecar. */ -}}
+{{- if not (hasKey $annotations "kubectl.kubernetes.io/default-container") }}{{ $_ := set $annotations "kubectl.kubernetes.io/default-container" (first $spec.containers).name }}{{ end -}}
+{{- end -}}
+{{- if $annotations }}{{ $_ := set $metadata "annotations" $annotations }}{{ end -}}
+{{- if and (gt (int $v.drain.delaySeconds) 0) (semverCompare ">=1.30-0" .context.Capabilities.KubeVersion.Version) -}}
+{{- range $spec.containers -}}
+{{- $lifecycle := default dict .lifecycle -}}
+{{- if not $lifecycle.preStop }}{{ $_ := set . "lifecycle" (set $lifecycle "preStop" (dict "sleep" (dict "seconds" $v.drain.delaySeconds))) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- $container := include "sallyport.sidecar.container" . | fromYaml -}}
+{{- if eq $v.native "always" -}}
+{{- $_ := set $spec "initContainers" (append (default list $spec.initContainers) $container) -}}
+{{- else -}}
+{{- $_ := set $spec "containers" (append $spec.containers $container) -}}
+{{- end -}}
+{{- $volumes := default list $spec.volumes -}}
+{{- range include "sallyport.sidecar.volumes" . | fromYamlArray }}{{ $volumes = append $volumes .volume }}{{ end -}}
+{{- $_ := set $spec "volumes" $volumes -}}
+{{- if not (hasKey $spec "terminationGracePeriodSeconds") }}{{ $_ := set $spec "terminationGracePeriodSeconds" (add $v.drain.delaySeconds $v.drain.deadlineSeconds 10) }}{{ end -}}
+{{- toYaml $pod -}}
+{{- end }}
+
+{{- define "sallyport.sidecar.labels" -}}
+app.kubernetes.io/instance: {{ .context.Release.Name }}
+app.kubernetes.io/managed-by: {{ .context.Release.Service }}
+app.kubernetes.io/component: sidecar
+app.kubernetes.io/part-of: sallyport
+{{- end }}
+
+{{- define "sallyport.sidecar.routes" -}}
+{{- if .values.routes }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .name }}-sallyport
+  labels:
+    {{- include "sallyport.sidecar.labels" . | nindent 4 }}
+data:
+  routes.yaml: |
+    {{- toYaml (dict "routes" .values.routes) | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{- define "sallyport.sidecar.networkPolicy" -}}
+{{- $policy := .values.networkPolicy -}}
+{{- if $policy.enabled }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .name }}-sallyport
+  labels:
+    {{- include "sallyport.sidecar.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      sallyport/sidecar: {{ .label }}
+  policyTypes: [Ingress]
+  ingress:
+    - ports:
+        - { protocol: TCP, port: {{ .values.port }} }
+      {{- with $policy.from }}
+      from:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- with $policy.metricsFrom }}
+    - ports:
+        - { protocol: TCP, port: {{ $.values.admin.port }} }
+      from:
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+    {{- with $policy.additional }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "sallyport.sidecar.podMonitor" -}}
+{{- with .values.podMonitor }}
+{{- if .enabled }}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata:
+  name: {{ $.name }}-sallyport
+  labels:
+    {{- include "sallyport.sidecar.labels" $ | nindent 4 }}
+    {{- with .labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  selector:
+    matchLabels:
+      sallyport/sidecar: {{ $.label }}
+  podMetricsEndpoints:
+    - portNumber: {{ $.values.admin.port }}
+      path: /metrics
+      interval: {{ .interval }}
+{{- end }}
+{{- end }}
+{{- end }}
