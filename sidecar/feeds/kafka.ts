@@ -111,10 +111,10 @@ async function consume(consumer: Consumer, consumption: Consumption): Promise<vo
   consumer.on(GROUP_JOIN, ({ payload }) => progress.expect(payload.memberAssignment[address.topic] ?? []))
   await consumer.connect()
   await consumer.subscribe({ topic: address.topic, fromBeginning: true })
-  const skipped = new Set<string>()
+  const session = { ...consumption, skipped: new Set<string>(), reaches: new Map<number, Reach>(), stillAlive }
   await consumer.run({
     autoCommit: false,
-    eachBatch: (payload) => readBatch(payload, { ...consumption, skipped, stillAlive }),
+    eachBatch: (payload) => readBatch(payload, session),
   })
   while (!signal.aborted) {
     await pause(1000, signal)
@@ -122,10 +122,18 @@ async function consume(consumer: Consumer, consumption: Consumption): Promise<vo
   }
 }
 
+/** At an instant by `performance.now()` a partition had all events before this offset. */
+interface Reach {
+  offset: bigint
+  at: number
+}
+
 /** What reading one session's batches needs. */
 export interface Reading extends Consumption {
   /** Keys of events that were skipped because the issuer did not have them. */
   skipped: Set<string>
+  /** How far each partition was known to reach when that was last looked at. */
+  reaches: Map<number, Reach>
   stillAlive(): void
 }
 
@@ -136,7 +144,7 @@ export async function readBatch(
 ): Promise<void> {
   const { progress, signal, stillAlive } = reading
   let turn = performance.now()
-  const heard = { ...reading, heardAt: turn }
+  const heard = { ...reading, heardAt: heardAt(batch, reading.reaches) }
   for (const message of batch.messages) {
     if (performance.now() - turn > TURN_MS) {
       await setImmediate()
@@ -152,7 +160,22 @@ export async function readBatch(
   progress.read(batch.partition, batch.lastOffset())
 }
 
-/** `heardAt` is when the batch came, by `performance.now()`: all keys in it were in use before. */
+/**
+ * An instant at which the whole batch was in the topic, by `performance.now()`: all keys in it were in use before. It is
+ * not that of the batch, for then each batch of a flood of unknown keys would have to wait for a fetch of its own, and
+ * who writes a batch in that time would keep every heartbeat behind it.
+ */
+function heardAt(batch: EachBatchPayload['batch'], reaches: Map<number, Reach>): number {
+  const known = reaches.get(batch.partition)
+  const end = BigInt(batch.highWatermark)
+  // A partition that has become shorter has lost events, and others have their offsets.
+  if (known && known.offset <= end && BigInt(batch.lastOffset()) < known.offset) return known.at
+  const reach = { offset: end, at: performance.now() }
+  reaches.set(batch.partition, reach)
+  return reach.at
+}
+
+/** `heardAt` is an instant by `performance.now()`: all keys in the batch were in use before. */
 type HeardReading = Reading & { heardAt: number }
 
 /** @returns what a heartbeat proves: milliseconds */

@@ -111,6 +111,7 @@ export function createModelSidecar(
       progress,
       onProgress: () => {},
       skipped: new Set(),
+      reaches: new Map(),
       stillAlive: () => {},
       fail: (error) => {
         failed = error
@@ -130,7 +131,12 @@ export function createModelSidecar(
     const values = messages.slice(from, from + count).map(({ token }) => ({ value: Buffer.from(token) }))
     if (values.length === 0) return
     const to = from + values.length
-    const batch = { partition, messages: values, lastOffset: () => String(to - 1) } as never
+    const batch = {
+      partition,
+      messages: values,
+      lastOffset: () => String(to - 1),
+      highWatermark: String(messages.length),
+    } as never
     session.positions[partition] = to
     await readBatch({ batch, heartbeat: async () => {} }, session.reading).catch((error) => {
       if (!session.hasFailed()) throw error
