@@ -39,11 +39,11 @@ export async function buildGoPrograms(programs: readonly GoProgram[]): Promise<s
   })
 }
 
-/** On the PATH, or where Go's own installation puts it, which many a PATH does not name. */
+/** TEST_GO_PROGRAM, on the PATH, or where Go's own installation puts it, which many a PATH does not name. */
 function findGo(): string {
   const installed = '/usr/local/go/bin/go'
-  const found = onPath('go') ?? (existsSync(installed) ? installed : undefined)
-  if (found === undefined) throw new Error('go is not on the PATH (https://go.dev/doc/install)')
+  const found = process.env.TEST_GO_PROGRAM ?? onPath('go') ?? installed
+  if (!existsSync(found)) throw new Error('go is not on the PATH (https://go.dev/doc/install)')
   return found
 }
 

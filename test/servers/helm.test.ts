@@ -25,6 +25,7 @@ const rows: { name: string; programs: Record<string, string>; env?: Record<strin
   {
     name: 'the other generation under the name is not taken; without Go, what was tried and what helps is told',
     programs: { helm: 'v3.14.0', kubeconform: '' },
+    env: { TEST_GO_PROGRAM: '/no/such/program' },
     answer:
       /^ServerUnavailable: .* Install, or name by their variables: helm4 \(TEST_HELM4_PROGRAM\), helm-unittest \(.*Go modules: go is not on the PATH/,
   },
