@@ -4,10 +4,10 @@ import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { uniqueName } from '../test/helpers/unique-name.ts'
 import { startKafka } from '../test/servers/kafka.ts'
-import { recordLogouts } from './issued-tokens.ts'
 import { describeMachine } from './machine.ts'
 import { costOf } from './process-cost.ts'
 import { type Bench, metricOf, type Party, readyWithin, withBench } from './processes.ts'
+import { recordLogouts } from './recorded-logouts.ts'
 import { megabytes, say, table } from './report.ts'
 
 // How long a new sidecar takes to learn all that is revoked, from the real issuer and the real Kafka.

@@ -2,29 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { openSqliteStore } from '../issuer/adapters/sqlite/store.ts'
 import { systemClock } from '../shared/clock.ts'
 import { revocationId } from '../shared/revocation.ts'
-import { login, refresh, register } from '../test/helpers/client.ts'
-
-/** Access tokens that one login and its refreshes give. */
-const TOKENS_A_LOGIN = 40
-
-/**
- * Gets access tokens as clients do, each another one. A refresh gives a new token as a login does, but hashes no password.
- * @throws Error when the issuer refuses
- */
-export async function obtainTokens(issuerUrl: string, count: number): Promise<string[]> {
-  const tokens: string[] = []
-  const oneClient = async () => {
-    let { access_token, refresh_token } = await login(issuerUrl, await register(issuerUrl))
-    for (let n = 0; n < TOKENS_A_LOGIN; n++) {
-      tokens.push(access_token)
-      const { status, body } = await refresh(issuerUrl, refresh_token)
-      if (status !== 200) throw new Error(`refresh answered ${status}`)
-      ;({ access_token, refresh_token } = body)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.ceil(count / TOKENS_A_LOGIN) }, oneClient))
-  return tokens.slice(0, count)
-}
 
 /** Entries written in one transaction. */
 const BATCH = 10_000
