@@ -24,11 +24,6 @@ export function placeText(place: RouteProblem['place']): string {
   return place.map((step, i) => (typeof step === 'number' ? `[${step}]` : i === 0 ? step : `.${step}`)).join('')
 }
 
-/** The problem in a line: `routes[2].path: …`. */
-export function problemText({ place, message }: RouteProblem): string {
-  return place.length === 0 ? message : `${placeText(place)}: ${message}`
-}
-
 /**
  * Reads the routes document: `{ routes: [rule, …] }`, each rule with a `path` and what differs from
  * {@link DEFAULT_ROUTE}. Durations and sizes are texts with a unit (`30s`, `16MiB`).

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { DEFAULT_ROUTE } from '../../../sidecar/domain/route.ts'
-import { parseRoutes, problemText } from '../../../sidecar/domain/route-document.ts'
+import { parseRoutes } from '../../../sidecar/domain/route-document.ts'
+import { problemText } from '../../helpers/problem-text.ts'
 
 function problemsOf(document: unknown): string[] {
   const parsed = parseRoutes(document)

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import { DEFAULT_ROUTE, type Route } from '../../../sidecar/domain/route.ts'
-import { problemText } from '../../../sidecar/domain/route-document.ts'
 import { findWarnings } from '../../../sidecar/domain/route-warnings.ts'
+import { problemText } from '../../helpers/problem-text.ts'
 
 function route(path: string, instead: Partial<Route> = {}): Route {
   return { ...DEFAULT_ROUTE, path, name: path, ...instead }
