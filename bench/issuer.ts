@@ -30,6 +30,8 @@ const cores = availableParallelism()
 const STORM_FACTOR = 20
 /** So many turns until what a request costs beside its hash has become what it will stay. */
 const PASSWORD_WARM_UP = 2500
+/** The columns that rowsOf fills. */
+const FIGURES = 'issuers, requests/s, request, p50 ms, p95, p99, CPU ms/request, hashing, MB, strangers'.split(', ')
 /** High enough to be counted and never reached. */
 const COUNTED = ['login', 'register', 'refresh'].map((name) => `${name}=1000000/1m`).join()
 
@@ -59,20 +61,7 @@ async function passwords(bench: Bench, production: Production): Promise<void> {
       for (const { process } of issuers) await process.kill('SIGTERM')
     }
   }
-  const head = [
-    'workload, Argon2id',
-    'issuers',
-    'requests/s',
-    'request',
-    'p50 ms',
-    'p95',
-    'p99',
-    'CPU ms/request',
-    'hashing',
-    'MB',
-    'strangers',
-  ]
-  say(`\n${table([head, ...rows])}`)
+  say(`\n${table([['workload, Argon2id', ...FIGURES], ...rows])}`)
   say('CPU: user and system time of all issuers, by request; hashing: the share of it of the threads that hash')
 }
 
@@ -101,20 +90,7 @@ async function refreshes(bench: Bench, production: Production): Promise<void> {
       for (const { process } of issuers) await process.kill('SIGTERM')
     }
   }
-  const head = [
-    'workload',
-    'issuers',
-    'requests/s',
-    'request',
-    'p50 ms',
-    'p95',
-    'p99',
-    'CPU ms/request',
-    'hashing',
-    'MB',
-    'strangers',
-  ]
-  say(`\n${table([head, ...rows])}`)
+  say(`\n${table([['workload', ...FIGURES], ...rows])}`)
   say('strangers: cores that other programs of this machine used meanwhile')
   const of = [
     'CPU µs of one refresh',

@@ -84,14 +84,14 @@ export function openHttp2({ origin }: Upstream, options: ConnectionOptions): Ups
       ...(options.ca !== undefined && { ca: options.ca }),
       ...(protocol === 'https:' && isIP(hostname.replace(/[[\]]/g, '')) === 0 && { servername: hostname }),
     })
-    const timers = { idleTimer: undefined, probe: undefined }
     const session: Session = {
       http2,
       socket: undefined,
       streams: 0,
       maxStreams: FIRST_STREAMS,
       leaving: false,
-      ...timers,
+      idleTimer: undefined,
+      probe: undefined,
     }
     sessions.add(session)
     const slow = setTimeout(() => http2.destroy(new ConnectTimeout()), CONNECT_TIMEOUT_MS)

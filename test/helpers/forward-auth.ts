@@ -3,21 +3,16 @@ import type { Test } from 'tap'
 import type { AccessClaims } from '../../shared/access-token.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { DEFAULT_IDENTITY_HEADERS, type IdentityHeaderNames } from '../../shared/identity-headers.ts'
-import { ALGORITHM_NAMES } from '../../shared/jws.ts'
 import { createLog } from '../../shared/log.ts'
 import { createMetrics } from '../../shared/metrics.ts'
 import { buildAdmin } from '../../sidecar/admin.ts'
-import { createFreshness } from '../../sidecar/domain/freshness.ts'
-import { createKeyRing } from '../../sidecar/domain/key-ring.ts'
-import { createRevocationList } from '../../sidecar/domain/revocation-list.ts'
-import { DEFAULT_ROUTE, type Route } from '../../sidecar/domain/route.ts'
-import { createRouteTable } from '../../sidecar/domain/routes.ts'
-import { createVerifier } from '../../sidecar/domain/verify.ts'
+import type { Route } from '../../sidecar/domain/route.ts'
 import { createForwardAuth } from '../../sidecar/proxy/forward-auth.ts'
 import { trustedPeers } from '../../sidecar/proxy/peer.ts'
 import { createRequestMetrics } from '../../sidecar/proxy/request-metrics.ts'
 import type { KeyLookUp } from '../../sidecar/proxy/verdict.ts'
-import { ISSUER, newKey, tokenOf } from './sidecar-proxy.ts'
+import { createDecisionState } from './decision-state.ts'
+import { newKey, tokenOf } from './sidecar-proxy.ts'
 
 export interface ForwardAuthOptions {
   routes?: Partial<Route>[]
@@ -35,17 +30,8 @@ export async function startForwardAuth(t: Test, options: ForwardAuthOptions = {}
   const log = createLog('sidecar', 'info', { write: (line: string) => void lines.push(line) })
   const metrics = createMetrics()
   const key = newKey('key-1')
-  const ring = createKeyRing({ maxStaleMs: 86_400_000 })
-  ring.replace([key], clock.now())
-  const revocations = createRevocationList()
-  const freshness = createFreshness({ maxStalenessMs: 60_000, clock })
-  freshness.advance('test', clock.now())
-  const verifier = createVerifier({
-    rules: { keyFor: ring.keyFor, algorithms: ALGORITHM_NAMES, issuer: ISSUER, audience: ['sallyport'] },
-    cacheSize: 1000,
-  })
-  const routes = createRouteTable((options.routes ?? []).map((route) => ({ ...DEFAULT_ROUTE, ...route })))
-  const state = { routes, verifier, revocations, freshness }
+  const { ring, state } = createDecisionState(key, options.routes ?? [], clock)
+  const { verifier, revocations } = state
   const forwardAuth = createForwardAuth({
     state,
     keys: options.keys ?? { lookUp: async () => 'absent' },

@@ -4,24 +4,18 @@ import type { Test } from 'tap'
 import { ACCESS_TOKEN_TYPE, type AccessClaims } from '../../shared/access-token.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { DEFAULT_IDENTITY_HEADERS, type IdentityHeaderNames } from '../../shared/identity-headers.ts'
-import { ALGORITHM_NAMES, type SigningKeyPair, signJws } from '../../shared/jws.ts'
+import { type SigningKeyPair, signJws } from '../../shared/jws.ts'
 import { createLog } from '../../shared/log.ts'
 import { createMetrics } from '../../shared/metrics.ts'
-import { createFreshness } from '../../sidecar/domain/freshness.ts'
-import { createKeyRing } from '../../sidecar/domain/key-ring.ts'
-import { createRevocationList } from '../../sidecar/domain/revocation-list.ts'
-import { DEFAULT_ROUTE, type Route } from '../../sidecar/domain/route.ts'
-import { createRouteTable } from '../../sidecar/domain/routes.ts'
+import type { Route } from '../../sidecar/domain/route.ts'
 import { upstreamAddress } from '../../sidecar/domain/upstream.ts'
-import { createVerifier } from '../../sidecar/domain/verify.ts'
 import { createOpenStreams } from '../../sidecar/proxy/open-streams.ts'
 import { trustedPeers } from '../../sidecar/proxy/peer.ts'
 import { createRequestMetrics } from '../../sidecar/proxy/request-metrics.ts'
 import { createUpstreams } from '../../sidecar/proxy/upstreams.ts'
 import type { KeyLookUp } from '../../sidecar/proxy/verdict.ts'
 import { buildProxy, type ClientTimeouts } from '../../sidecar/server.ts'
-
-export const ISSUER = 'http://issuer.example'
+import { createDecisionState, ISSUER } from './decision-state.ts'
 
 export interface ProxyOptions {
   routes?: Partial<Route>[]
@@ -70,21 +64,8 @@ export async function startProxy(t: Test, upstreamUrl: string, options: ProxyOpt
   const log = createLog('sidecar', 'info', { write: (line: string) => void lines.push(line) })
   const metrics = createMetrics()
   const key = newKey('key-1')
-  const ring = createKeyRing({ maxStaleMs: 86_400_000 })
-  ring.replace([key], clock.now())
-  const revocations = createRevocationList()
-  const freshness = createFreshness({ maxStalenessMs: 60_000, clock })
-  freshness.advance('test', clock.now())
-  const verifier = createVerifier({
-    rules: { keyFor: ring.keyFor, algorithms: ALGORITHM_NAMES, issuer: ISSUER, audience: ['sallyport'] },
-    cacheSize: 1000,
-  })
-  const state = {
-    routes: createRouteTable((options.routes ?? []).map((route) => ({ ...DEFAULT_ROUTE, ...route }))),
-    verifier,
-    revocations,
-    freshness,
-  }
+  const { ring, state } = createDecisionState(key, options.routes ?? [], clock)
+  const { verifier, revocations, freshness } = state
   const openStreams = createOpenStreams()
   const upstreams = createUpstreams(upstreamAddress.read(upstreamUrl)!, {
     ca: options.upstreamCa,
