@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Authenticate } from './authenticate.ts'
 import { FIRST_PARTY_CLIENT_ID } from './issue-tokens.ts'
 import type { Ledger, Sessions, Users } from './ports.ts'
-import { hashNonce, type MacKey, type RefreshToken, readRefreshToken } from './refresh-token.ts'
+import { hashNonce, type MacKey, type PresentedRefreshToken, readRefreshToken } from './refresh-token.ts'
 import { judgeRotation } from './session.ts'
 
 /** What may be told of a token (RFC 7662 section 2.2). Of one that is not active nothing else is. Times in seconds. */
@@ -49,11 +49,11 @@ export function createIntrospect({
   macKeys,
   clock,
 }: IntrospectPorts): Introspect {
-  const ofRefreshToken = async ({ sid, generation, nonce }: RefreshToken): Promise<Introspection> => {
+  const ofRefreshToken = async ({ sid, generation, nonce, isOf }: PresentedRefreshToken): Promise<Introspection> => {
     const session = await sessions.byId(sid)
     const claim = { sid, generation, nonceHash: hashNonce(nonce), nowMs: clock.now(), idleMs: 0 }
     const { outcome } = judgeRotation(session, claim)
-    if (!session || outcome === 'unknown' || outcome === 'reused') return INACTIVE
+    if (!session || !isOf(session.sub) || outcome === 'unknown' || outcome === 'reused') return INACTIVE
     const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(session.sub)])
     if (revoked || !user?.isActive || session.epoch < user.epoch) return INACTIVE
     return {

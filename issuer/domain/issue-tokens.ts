@@ -61,7 +61,7 @@ export function createIssueTokens(
     return {
       accessToken: signJws(keySet.current(), ACCESS_TOKEN_TYPE, claims),
       expiresInS: Math.max(0, claims.exp - seconds(clock)),
-      refreshToken: mintRefreshToken(macKeys[0]!, { sid: session.sid, generation: session.generation, nonce }),
+      refreshToken: mintRefreshToken(macKeys[0]!, { sid: session.sid, generation: session.generation, nonce }, user.id),
       refreshExpiresAt: session.idleExpiresAt,
       scope: claims.scope ?? '',
     }

@@ -89,7 +89,7 @@ async function findTarget(ports: LogoutPorts, { accessToken, refreshToken }: Log
   if (!refresh) return { ok: false, code: refreshToken === undefined ? 'token_invalid' : 'refresh_token_invalid' }
 
   const session = await sessions.byId(refresh.sid)
-  if (session?.nonceHash === hashNonce(refresh.nonce)) {
+  if (session?.nonceHash === hashNonce(refresh.nonce) && refresh.isOf(session.sub)) {
     const conflict = access && access.target.sub !== session.sub
     return conflict ? { ok: false, code: 'credentials_conflict' } : { target: session }
   }

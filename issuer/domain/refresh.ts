@@ -11,6 +11,7 @@ import type { Rotation } from './session.ts'
 export type RefreshRefusal =
   | 'garbled'
   | 'unknown'
+  | 'tampered'
   | 'reused'
   | 'revoked'
   | 'user_gone'
@@ -56,6 +57,10 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
     const nonceHash = hashNonce(nonce)
     const known = await sessions.byId(sid)
     if (known?.nonceHash !== nonceHash) return refuse('unknown')
+    if (!claim.isOf(known.sub)) {
+      audit.record('session_tampered', { sub: known.sub, sid, address })
+      return refuse('tampered')
+    }
 
     // Before the ledger is asked: a logout it does not know of yet is later than this, and so covers the new token.
     const issuedAtMs = clock.now()

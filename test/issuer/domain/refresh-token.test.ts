@@ -22,20 +22,22 @@ const tokens = fc.record({
 test('what was minted is read again, whichever key made it', async () => {
   fc.assert(
     fc.property(tokens, fc.constantFrom(newKey, oldKey), (token, key) => {
-      const text = mintRefreshToken(key, token)
+      const text = mintRefreshToken(key, token, 'ada')
       const read = readRefreshToken(keys, text)
       return (
         text.length === REFRESH_TOKEN_CHARACTERS &&
         read?.sid === token.sid &&
         read.generation === token.generation &&
-        read.nonce.equals(token.nonce)
+        read.nonce.equals(token.nonce) &&
+        read.isOf('ada') &&
+        !read.isOf('adb')
       )
     }),
   )
 })
 
 test('every changed byte is refused', async (t) => {
-  const text = mintRefreshToken(newKey, { sid: crypto.randomUUID(), generation: 7, nonce: newNonce() })
+  const text = mintRefreshToken(newKey, { sid: crypto.randomUUID(), generation: 7, nonce: newNonce() }, 'ada')
   const bytes = Buffer.from(text, 'base64url')
   for (let index = 0; index < bytes.length; index++) {
     for (const bit of [1, 128]) {
@@ -44,12 +46,13 @@ test('every changed byte is refused', async (t) => {
       if (readRefreshToken(keys, changed.toString('base64url'))) t.fail(`byte ${index}`)
     }
   }
-  t.ok(readRefreshToken(keys, text))
+  t.ok(readRefreshToken(keys, text)?.isOf('ada'))
 })
 
 test('a token has one spelling', async (t) => {
   const nonce = Buffer.from('fbeff8ffffbefbeffbefbeffbefbeffb', 'hex')
-  const text = mintRefreshToken(newKey, { sid: 'fbefbeff-ffff-ffff-befb-efbefbefbeff', generation: 2 ** 32 - 1, nonce })
+  const token = { sid: 'fbefbeff-ffff-ffff-befb-efbefbefbeff', generation: 2 ** 32 - 1, nonce }
+  const text = mintRefreshToken(newKey, token, 'ada')
   t.match(text, /[-_]/)
   for (const other of [
     text.replaceAll('-', '+').replaceAll('_', '/'),
@@ -72,9 +75,10 @@ test('any text is read without harm', async () => {
 
 test('keys are told apart, and another installation has others', async (t) => {
   const token = { sid: crypto.randomUUID(), generation: 0, nonce: newNonce() }
-  t.equal(readRefreshToken([newKey], mintRefreshToken(oldKey, token)), undefined, 'a key that was taken away')
-  t.equal(readRefreshToken(refreshTokenKeys(['yet another master key']), mintRefreshToken(newKey, token)), undefined)
-  t.equal(readRefreshToken([{ ...oldKey, id: newKey.id }], mintRefreshToken(newKey, token)), undefined)
+  t.equal(readRefreshToken([newKey], mintRefreshToken(oldKey, token, 'ada')), undefined, 'a key that was taken away')
+  const others = refreshTokenKeys(['yet another master key'])
+  t.equal(readRefreshToken(others, mintRefreshToken(newKey, token, 'ada')), undefined)
+  t.equal(readRefreshToken([{ ...oldKey, id: newKey.id }], mintRefreshToken(newKey, token, 'ada')), undefined)
 })
 
 test('the store gets a digest of the nonce', async (t) => {

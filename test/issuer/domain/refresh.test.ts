@@ -92,11 +92,28 @@ test('a store that brings an ended session back resurrects nothing', async (t) =
   t.equal(await issuer.parts.sessions.byId(session.sid), undefined, 'it is ended again')
 })
 
+test('a session that the store gives to another user is worth nothing: the token says whose it is', async (t) => {
+  const issuer = await buildIssuer(t)
+  const [thief, victim] = [await issuer.login(await issuer.register()), await issuer.login(await issuer.register())]
+  const { sid } = claimsOf(thief.access_token)
+  const { sub } = claimsOf(victim.access_token)
+  const session = (await issuer.parts.sessions.byId(sid))!
+  await issuer.parts.sessions.end(sid)
+  await issuer.parts.sessions.create({ ...session, sub })
+
+  t.match(await refresh(issuer, thief.refresh_token), { status: 401, body: { code: 'refresh_token_invalid' } })
+  t.match(issuer.audit.at(-1), { event: 'session_tampered', facts: { sid, sub } })
+  const json = { refresh_token: thief.refresh_token, all: true }
+  t.equal((await issuer.call('POST', '/auth/logout', { json })).status, 401, 'nor can it log the other out')
+  t.equal((await refresh(issuer, victim.refresh_token)).status, 200)
+  t.same(issuer.events, [])
+})
+
 test('a stolen MAC key alone makes no token, and ends no session', async (t) => {
   const issuer = await buildIssuer(t)
   const { refresh_token, access_token } = await issuer.login(await issuer.register())
-  const { sid } = claimsOf(access_token)
-  const forged = mintRefreshToken(issuer.parts.macKeys[0]!, { sid, generation: 0, nonce: newNonce() })
+  const { sid, sub } = claimsOf(access_token)
+  const forged = mintRefreshToken(issuer.parts.macKeys[0]!, { sid, generation: 0, nonce: newNonce() }, sub)
   t.equal((await refresh(issuer, forged)).status, 401)
   t.equal((await issuer.call('POST', '/auth/logout', { json: { refresh_token: forged } })).status, 401)
   t.equal((await refresh(issuer, refresh_token)).status, 200)
