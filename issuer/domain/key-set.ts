@@ -31,8 +31,9 @@ export interface KeySet {
   /**
    * What was stored before the call is known after it, unless the store is away. Calls share reads, of which there are
    * at most forty a second whoever asks. Never throws.
+   * @returns whether it could be read
    */
-  refresh(): Promise<void>
+  refresh(): Promise<boolean>
 }
 
 /** The shortest time from one read that {@link KeySet.refresh} begins to the next: milliseconds. */
@@ -59,8 +60,8 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
   let current: SigningKeyPair | undefined
   let readAt = Number.NEGATIVE_INFINITY
   let [asked, answered] = [0, 0]
-  let reading: Promise<void> = Promise.resolve()
-  let waiting: Promise<void> | undefined
+  let reading: Promise<boolean> = Promise.resolve(true)
+  let waiting: Promise<boolean> | undefined
   let begunAt = Number.NEGATIVE_INFINITY
 
   const isOut = ({ key }: { key: StoredSigningKey }) => isPublished(key, clock.now(), rules.lifetimeS)
@@ -95,8 +96,11 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
     await pause(Math.max(0, begunAt + REFRESH_EVERY_MS - performance.now()))
     waiting = undefined
     begunAt = performance.now()
-    reading = reload().catch(() => {})
-    await reading
+    reading = reload().then(
+      () => true,
+      () => false,
+    )
+    return reading
   }
 
   return {

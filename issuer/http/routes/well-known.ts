@@ -30,7 +30,9 @@ export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes
   const sendCached = createSendCached(jwksMaxAgeS)
   app.get('/.well-known/jwks.json', { schema: { tags, summary: 'Public keys (RFC 7517)' } }, async (request, reply) => {
     // A sidecar asks for a key it does not know: "no" has to mean that no issuer has it, not that this one is late.
-    await withDeadline(keySet.refresh(), READ_DEADLINE_MS).catch(() => {})
+    const isRead = await withDeadline(keySet.refresh(), READ_DEADLINE_MS).catch(() => false)
+    // It would pass over the revocations that an absent key has signed, and believe the heartbeats after them.
+    if (!isRead && request.headers['cache-control'] === 'no-cache') return sendProblem(reply, 'store_unavailable')
     return sendCached(request, reply, 'application/json', JSON.stringify(keySet.jwks()))
   })
   app.get(

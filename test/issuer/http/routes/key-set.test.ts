@@ -41,3 +41,28 @@ test('a store that is away: the keys that are known, for as long as nobody can h
   away = false
   t.same((await get()).body, known.body)
 })
+
+test('who asks not to be answered from memory is told nothing while the store cannot be read', async (t) => {
+  let all: (() => Promise<never>) | undefined
+  const issuer = await buildIssuer(t, {
+    wrap({ signingKeys, sealing, clock }) {
+      const failing = { ...signingKeys, all: () => all?.() ?? signingKeys.all() }
+      return { keySet: createKeySet({ signingKeys: failing, sealing, clock }, { lifetimeS: 300 }) }
+    },
+  })
+  // As a sidecar does that has met a key it does not know: where "no" is a mistake, it passes over a revocation.
+  const ask = () => issuer.call('GET', '/.well-known/jwks.json', { headers: { 'cache-control': 'no-cache' } })
+  t.match(await ask(), { status: 200 })
+  all = () => Promise.reject(new Error('away'))
+  t.match(await ask(), { status: 503, headers: { 'cache-control': 'no-store' } })
+  t.match(await issuer.call('GET', '/.well-known/jwks.json'), { status: 200 }, 'others get what is known')
+  let goOn = () => {}
+  all = () =>
+    new Promise((_, reject) => {
+      goOn = () => reject(new Error('at last'))
+    })
+  t.match(await ask(), { status: 503 }, 'a store that takes too long')
+  goOn()
+  all = undefined
+  t.match(await ask(), { status: 200 })
+})
