@@ -10,6 +10,7 @@ import { signSecurityEvent } from '../shared/security-event.ts'
 import { claimsOf, login, logout, register } from '../test/helpers/client.ts'
 import { uniqueName } from '../test/helpers/unique-name.ts'
 import { startKafka } from '../test/servers/kafka.ts'
+import type { Server } from '../test/servers/server.ts'
 import { describeMachine } from './machine.ts'
 import { costOf } from './process-cost.ts'
 import { type Bench, type Party, untilReady, withBench } from './processes.ts'
@@ -55,22 +56,32 @@ await withBench(async (bench) => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
   const rows = []
-  for (const row of ROWS) rows.push(await measure(bench, row, kafka.url, pem))
-  const head = ['sidecars', 'a second', 'by', 'one: p50 ms', 'p99 ms', 'all: p50 ms', 'p99 ms', 'CPU µs an event']
+  for (const row of ROWS) rows.push(await measure(bench, row, kafka, pem))
+  const head = [
+    'sidecars',
+    'a second',
+    'by',
+    'one: p50 ms',
+    'p99 ms',
+    'all: p50 ms',
+    'p99 ms',
+    'CPU µs an event',
+    'of the broker',
+  ]
   say(`\n${table([head, ...rows])}`)
   say(
     "\nby: POST /auth/logout of the issuer, or the issuer's Kafka publisher alone; one: from the answer (of the publisher: " +
       "the broker's acknowledgement) to the refusal at the first sidecar; all: to that at the last one; CPU: of the process " +
-      'of the sidecars, for one event at one sidecar. All sidecars of a row share one core at most: with ' +
+      'of the sidecars, and of the broker, for one event at one sidecar. All sidecars of a row share one core at most: with ' +
       'sidecars × events a second × CPU above a second, what is measured is the queue before that core. ' +
       `Load average ${loadavg()[0]!.toFixed(2)}`,
   )
 })
 
-async function measure(bench: Bench, { sidecars, rate, how }: Row, brokers: string, pem: string): Promise<string[]> {
+async function measure(bench: Bench, { sidecars, rate, how }: Row, server: Server, pem: string): Promise<string[]> {
   const expected = rate * SECONDS
   say(`${sidecars} sidecars, ${rate} revocations a second for ${SECONDS} s`)
-  const kafka = { KAFKA_BROKERS: brokers, KAFKA_TOPIC: `${uniqueName('feed')}.revocations` }
+  const kafka = { KAFKA_BROKERS: server.url, KAFKA_TOPIC: `${uniqueName('feed')}.revocations` }
   const issuer = await bench.role('issuer', {
     ...kafka,
     ISSUER_URL,
@@ -87,10 +98,11 @@ async function measure(bench: Bench, { sidecars, rate, how }: Row, brokers: stri
   const env = { ...kafka, ISSUER_URL, ISSUER_INTERNAL_URL: issuer.url, UPSTREAM: 'http://127.0.0.1:1' }
   const reading = bench.start('sidecars', { count: sidecars, expected, env } satisfies Sidecars)
   await reading.waitForLine(/^ready$/, 120_000)
-  const before = costOf(reading.pid).cpuS
+  const cpuS = () => [costOf(reading.pid).cpuS, costOf(server.pid).cpuS]
+  const before = cpuS()
   const answered = await atRate(revoke, rate, expected)
   const [line] = await reading.waitForLine(/^\{.*\}$/, DRAIN_MS)
-  const cpuUs = ((costOf(reading.pid).cpuS - before) / (expected * sidecars)) * 1e6
+  const cpuUs = cpuS().map((after, i) => ((after - before[i]!) / (expected * sidecars)) * 1e6)
   await Promise.all([reading.kill('SIGKILL'), issuer.process.kill('SIGTERM')])
   const refusals = JSON.parse(line) as Refusals
   const waits = [...answered].map(([sid, at]) => {
@@ -101,7 +113,7 @@ async function measure(bench: Bench, { sidecars, rate, how }: Row, brokers: stri
   const one = latencyOf(waits.map((wait) => wait.one))
   const all = latencyOf(waits.map((wait) => wait.all))
   const figures = [one.p50, one.p99, all.p50, all.p99].map((ms) => ms.toFixed(1))
-  return [String(sidecars), String(rate), how, ...figures, cpuUs.toFixed(0)]
+  return [String(sidecars), String(rate), how, ...figures, ...cpuUs.map((us) => us.toFixed(0))]
 }
 
 /** Evenly, whether those before have been answered or not. */

@@ -9,12 +9,19 @@ import type { Ledger, LedgerCursor, LedgerEntry, Publisher } from '../domain/por
 import { createRecentEvents } from './recent-events.ts'
 import { snapshotFrames } from './snapshot.ts'
 import { createSubscriber, type Subscriber } from './subscriber.ts'
+import { createTurns } from './turns.ts'
 
 /** How long the tail goes on for a sidecar that lost its connection, so that it need not begin anew: milliseconds. */
 const RETURN_WITHIN_MS = 10_000
 
 /** No revocation lasts until then, so the first read gives a place and no entries: those come by the snapshots. */
 const NEVER_S = Number.MAX_SAFE_INTEGER
+
+/**
+ * Snapshots read at once. Each takes some 20 MB while it is read, and the more there are, the later every one of them ends:
+ * thousands of sidecars that come back together would run the store into its time-outs, and all would begin anew.
+ */
+export const MAX_SNAPSHOTS = 16
 
 export interface EventStreamOptions {
   ledger: Pick<Ledger, 'since' | 'live'>
@@ -54,6 +61,7 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   const { ledger, sign, clock, instance, issuer, tailMs, heartbeatMs, log, lifecycle } = options
   const recent = createRecentEvents(instance)
   const subscribers = new Set<Subscriber>()
+  const takeTurn = createTurns(MAX_SNAPSHOTS)
   const observe = createObserver(options.metrics, () => subscribers.size)
   let place: { cursor: LedgerCursor } | undefined
   let positioned = Promise.withResolvers<void>()
@@ -149,7 +157,13 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     await Promise.race([positioned.promise, gone])
     // While the ledger is away sidecars come and go: nothing is kept or read for those who have gone.
     if (subscriber.ended) return
-    yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
+    const endTurn = await takeTurn()
+    try {
+      if (subscriber.ended) return
+      yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
+    } finally {
+      endTurn()
+    }
   }
 
   const close = () => {

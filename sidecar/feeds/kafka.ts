@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
+import type { Admin, Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs'
 import { MAX_TOKEN_BYTES } from '../../shared/jws.ts'
-import { connectKafka, type KafkaAddress, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
+import { connectKafka, type KafkaAddress, type KafkaConnection, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
 import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
 import type { Log } from '../../shared/log.ts'
@@ -27,6 +27,8 @@ export interface KafkaFeed {
 
 /** kafkajs fetches at least this often, and that is how long its orderly end takes: milliseconds. */
 const MAX_WAIT_MS = 500
+/** How long the end waits for the group to be deleted: milliseconds. */
+const DELETE_WITHIN_MS = 1500
 /** A consumer that neither fetches nor works for this long hangs: milliseconds. */
 const HANGING_AFTER_MS = 15_000
 /** How long events are worked on before requests get their turn: milliseconds. */
@@ -45,13 +47,11 @@ export function startKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
   const session = async (working: () => void) => {
     const groupId = `sallyport-sidecar-${randomUUID()}`
     const connection = connectKafka(address, groupId, log)
-    const admin = connection.client.admin()
     const consumer = createConsumer(connection.client, groupId)
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, lifecycle.signal])
     try {
-      await admin.connect()
-      const offsets = await admin.fetchTopicOffsets(address.topic)
+      const offsets = await asAdmin(connection, (admin) => admin.fetchTopicOffsets(address.topic))
       const progress = createPartitionProgress(offsets, (completeUntilMs) => {
         working()
         complete = true
@@ -65,8 +65,8 @@ export function startKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
       over.abort()
       await connection.end(consumer)
       // The broker would forget an empty group by itself, only much later.
-      await withDeadline(admin.deleteGroups([groupId]), MAX_WAIT_MS).catch(() => {})
-      await connection.end(admin)
+      const deleted = asAdmin(connection, (admin) => admin.deleteGroups([groupId]))
+      await withDeadline(deleted, DELETE_WITHIN_MS).catch(() => {})
       connection.destroy()
     }
   }
@@ -76,6 +76,17 @@ export function startKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
   })
   lifecycle.onClose('kafka feed', () => running)
   return { complete: () => complete }
+}
+
+/** Connections of its own, and only for as long as that takes: with thousands of sidecars a broker has enough of them. */
+async function asAdmin<T>({ client, end }: KafkaConnection, work: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = client.admin()
+  try {
+    await admin.connect()
+    return await work(admin)
+  } finally {
+    await end(admin)
+  }
 }
 
 function createConsumer(client: ReturnType<typeof connectKafka>['client'], groupId: string): Consumer {

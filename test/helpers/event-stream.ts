@@ -39,7 +39,7 @@ export async function startEventStream(t: Test, more: Partial<EventStreamOptions
   const app = Fastify()
   const clock = more.clock ?? { now: () => Date.now() }
   const digest = createLedgerDigest({ ledger: more.ledger ?? ledger, instance: 'a', clock, lifetimeS: LIFETIME_S })
-  addRevocationRoutes(app, { stream, digest, feedToken: FEED_TOKEN })
+  addRevocationRoutes(app, { stream, digest, feedTokens: [FEED_TOKEN] })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const close = () => app.close().then(() => {})
   t.teardown(close)

@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import { PassThrough, Writable } from 'node:stream'
 import { test } from 'tap'
+import { MAX_SNAPSHOTS } from '../../../issuer/adapters/event-stream.ts'
 import type { Revocation } from '../../../shared/revocation.ts'
 import { openSecurityEvent, type SecurityEvent } from '../../../shared/security-event.ts'
 import type { ServerSentEvent } from '../../../sidecar/feeds/server-sent-events.ts'
@@ -334,6 +335,34 @@ test('a snapshot is read from the ledger only as fast as the subscriber takes it
   })
   await eventually(() => text.includes('event: set'))
   t.equal(batches, Math.ceil(20_000 / 700))
+})
+
+test('only so many snapshots are read at once; the others wait for their turn, and whoever left is passed over', async (t) => {
+  const ledger = memoryLedger()
+  await ledger.record([entry(session('s1'))])
+  let [begun, reading, most] = [0, 0, 0]
+  const release = Promise.withResolvers<void>()
+  const live: typeof ledger.live = async function* (...args) {
+    begun++
+    most = Math.max(most, ++reading)
+    try {
+      await release.promise
+      yield* ledger.live(...args)
+    } finally {
+      reading--
+    }
+  }
+  const { url, parts } = await startEventStream(t, { ledger: { ...ledger, live } })
+  const readers = await Promise.all(Array.from({ length: MAX_SNAPSHOTS + 10 }, () => readStream(t, url)))
+  await eventually(() => begun === MAX_SNAPSHOTS)
+  const leaving = await readStream(t, url)
+  leaving.end()
+  const come = MAX_SNAPSHOTS + 10
+  await eventually(async () => (await metric(parts.metrics, 'revocation_stream_subscribers')) === come)
+  release.resolve()
+  for (const reader of readers) t.match((await nextOf(reader, 'snapshot')).event, { entries: 1 })
+  t.equal(most, MAX_SNAPSHOTS)
+  t.equal(begun, come)
 })
 
 test('a ledger that fails in the midst of a snapshot ends the connection', async (t) => {
