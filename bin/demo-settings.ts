@@ -1,6 +1,9 @@
-import { port, type Setting, text } from '../shared/settings.ts'
+import { port, row, type SettingsTable, section, text } from '../shared/settings.ts'
 
+/** Every setting of the demo service. */
 export const DEMO_SETTINGS = {
-  DEMO_HOST: { kind: text, default: '127.0.0.1', meaning: 'address the demo service listens on' } as Setting<string>,
-  DEMO_PORT: { kind: port, default: 3000, meaning: 'port of the demo service' } as Setting<number>,
-}
+  ...section('Addresses', {
+    DEMO_HOST: row(text, '127.0.0.1', 'the address the demo service listens on'),
+    DEMO_PORT: row(port, 3000, 'the port the demo service listens on; 0 takes a free one'),
+  }),
+} satisfies SettingsTable

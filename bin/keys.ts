@@ -25,7 +25,8 @@ export async function revokeKey(env: NodeJS.ProcessEnv, kid: string): Promise<vo
   await withKeys(env, async ({ revoke }) => {
     const result = await revoke(kid, BY)
     if (!result.ok) throw new Error('there is no such key; `sallyport keys list` shows them')
-    print({ message: 'the key is revoked; running issuers tell the sidecars', current: result.current })
+    const { current, propagated } = result
+    print({ message: 'the key is revoked; running issuers tell the sidecars', current, propagated })
   })
 }
 

@@ -24,11 +24,14 @@ const READERS = {
   demo: () => {},
 } as const
 
+export type Role = keyof typeof READERS
+export const ROLES = Object.keys(READERS) as Role[]
+
 /**
  * Reads what the roles will read, so that everything that is wrong is said at once and before anything starts.
  * @throws SettingsError with a line for each problem
  */
-export function checkSettings(env: NodeJS.ProcessEnv, roles: readonly (keyof typeof READERS)[]): void {
+export function checkSettings(env: NodeJS.ProcessEnv, roles: readonly Role[]): void {
   const problems = new Set(unknownSettings(KNOWN_SETTINGS, OUR_PREFIXES, env))
   for (const role of roles) {
     try {

@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import type { CheckOptions } from './check.ts'
 import { describeFailure } from './failure.ts'
+import type { SettingsOptions } from './settings.ts'
 import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
 
@@ -49,8 +50,12 @@ program
 
 program
   .command('settings')
+  .option(
+    '--check <role...>',
+    'instead checks the environment as these do when they start: issuer, sidecar, injector, demo',
+  )
   .description('prints every setting with its default and its meaning')
-  .action(run(async () => void process.stdout.write((await import('./settings-table.ts')).settingsTable())))
+  .action(run(async (options: SettingsOptions) => (await import('./settings.ts')).settings(process.env, options)))
 
 program
   .command('health')
@@ -168,11 +173,12 @@ users
 
 users
   .command('import')
-  .argument('<file>', 'CSV with a header, or a line of JSON each: email, password_hash (Argon2, bcrypt, PBKDF2), …')
-  .option('--format <csv|jsonl>', 'by default as the name of the file ends')
+  .argument('<file>', 'CSV with a header, a line of JSON each (email, password_hash, …), or a realm export of Keycloak')
+  .option('--format <csv|jsonl|keycloak>', 'by default as the name of the file ends: .csv, .jsonl, .json')
   .option('--report <file>', 'where refused lines are told; by default FILE.refused.jsonl')
   .option('--max-refused <count>', 'stop after more refused lines than this', '100000')
   .option('--superusers', 'let lines make superusers')
+  .option('--drop-second-factors', 'let users of Keycloak who have a second factor come with the password alone')
   .description('imports users; goes on where it was interrupted; exit code 2 when lines were refused')
   .action(
     run(async (file: string, options: ImportUsersOptions) =>
@@ -191,6 +197,14 @@ users
       (await import('./users-import.ts')).exportUsersTo(process.env, file, options),
     ),
   )
+
+const sessions = program.command('sessions').description('the sessions of everybody at once')
+
+sessions
+  .command('end')
+  .requiredOption('--all', 'yes, of everybody')
+  .description('logs everybody out, of every service: ends all sessions and revokes the keys that signed their tokens')
+  .action(run(async () => (await import('./sessions.ts')).endAllSessions(process.env)))
 
 const keys = program.command('keys').description('signing keys: list, rotate, revoke; without restarting an issuer')
 

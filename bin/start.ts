@@ -12,10 +12,11 @@ import { runUntilSignal } from './until-signal.ts'
  * that address and no demo service runs.
  */
 export async function start(given: NodeJS.ProcessEnv): Promise<void> {
-  // Without UPSTREAM the sidecar gets the demo service's address, which is not known yet.
-  checkSettings({ ...given, UPSTREAM: given.UPSTREAM || 'http://127.0.0.1' }, ['issuer', 'sidecar'])
   // The two parts share a secret for the feed; it lives as long as the process.
-  const env = { LOG_LEVEL: 'warn', FEED_TOKEN: randomBytes(32).toString('hex'), ...withoutEmpty(given) }
+  const feedToken = given.FEED_TOKEN_FILE ? {} : { FEED_TOKEN: randomBytes(32).toString('hex') }
+  const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...feedToken, ...withoutEmpty(given) }
+  // Without UPSTREAM the sidecar gets the demo service's address, which is not known yet.
+  checkSettings({ UPSTREAM: 'http://127.0.0.1', ...env }, ['issuer', 'sidecar'])
 
   await runUntilSignal(async (started, signal) => {
     const issuer = await startIssuer(env, { signal })

@@ -11,6 +11,7 @@ export interface ImportUsersOptions {
   report?: string
   maxRefused: string
   superusers?: boolean
+  dropSecondFactors?: boolean
 }
 
 const COUNT = integer(0, 10_000_000)
@@ -27,7 +28,9 @@ export async function importUsersFrom(
   const maxRefused = COUNT.read(options.maxRefused)
   if (maxRefused === undefined) throw new Error(`--max-refused: ${options.maxRefused} is not ${COUNT.expects}`)
   const format = options.format ?? formatOf(file)
-  if (format !== 'csv' && format !== 'jsonl') throw new Error('--format: has to be csv or jsonl')
+  if (format !== 'csv' && format !== 'jsonl' && format !== 'keycloak') {
+    throw new Error('--format: has to be csv, jsonl or keycloak')
+  }
   const report = options.report ?? `${file}.refused.jsonl`
   checkSettings(env, ['issuer'])
   const bar = createProgressBar(process.stderr)
@@ -41,10 +44,14 @@ export async function importUsersFrom(
         report,
         maxRefused,
         superusers: options.superusers ?? false,
+        dropSecondFactors: options.dropSecondFactors ?? false,
         signal,
         onProgress({ offset, lines, imported, refused }, totalBytes) {
           const rate = Math.round((imported / (performance.now() - began)) * 1000)
-          bar.update(offset / totalBytes, `${lines} lines, ${imported} imported, ${refused} refused, ${rate}/s`)
+          bar.update(
+            totalBytes === 0 ? 1 : offset / totalBytes,
+            `${lines} lines, ${imported} imported, ${refused} refused, ${rate}/s`,
+          )
         },
       },
     ).finally(() => bar.end()),
@@ -58,6 +65,7 @@ export async function importUsersFrom(
 
 function formatOf(file: string): string | undefined {
   if (/\.csv$/i.test(file)) return 'csv'
+  if (/\.json$/i.test(file)) return 'keycloak'
   return /\.(jsonl|ndjson)$/i.test(file) ? 'jsonl' : undefined
 }
 

@@ -14,7 +14,7 @@ import { MAX_LIFETIME_S, mattersStill } from './domain/issuer-report.ts'
 import { readEmail, readUsername } from './domain/normal-form.ts'
 import type { Audit, Publisher } from './domain/ports.ts'
 import { createProfile } from './domain/profile.ts'
-import { createRevoke } from './domain/revoke.ts'
+import { createRevoke, type Revoke } from './domain/revoke.ts'
 import type { User } from './domain/user.ts'
 import { createWithdraw } from './domain/withdraw.ts'
 import { createHasher } from './hashing.ts'
@@ -34,6 +34,8 @@ export interface Administration {
   users: AdministerUsers
   createUser: CreateUser
   clients: AdministerClients
+  /** Records that a key is revoked, and waits for an issuer to publish it. @returns whether one did */
+  announceKey: Revoke['key']
   /** @param name an id, an e-mail address or a user name */
   find(name: string): Promise<User | undefined>
   close(): Promise<void>
@@ -90,6 +92,7 @@ async function wire(settings: IssuerSettings, stores: Stores, log: Log, lifecycl
     clock: systemClock,
     users: createAdministerUsers({ ...shared, roleGrants, profile, withdraw, revoke }),
     clients: createAdministerClients({ ...shared, revoke }),
+    announceKey: revoke.key,
     createUser: createCreateUser({ ...shared, roleGrants, hasher: await createHasher(settings, metrics) }),
     async find(name) {
       const email = readEmail(name)

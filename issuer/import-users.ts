@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
-import { fileLines, type Line } from './adapters/file-lines.ts'
+import { fileLines } from './adapters/file-lines.ts'
 import { type ImportProgress, type ImportState, openImportState } from './adapters/import-state.ts'
+import { type KeycloakLine, openKeycloakUsers } from './adapters/keycloak-lines.ts'
 import { csvReader, type ReadLine, readJsonLine } from './adapters/user-lines.ts'
 import type { Audit, Roles, Users } from './domain/ports.ts'
 import type { User } from './domain/user.ts'
@@ -16,7 +17,10 @@ export interface ImportPorts {
 
 export interface ImportOptions {
   file: string
-  format: 'csv' | 'jsonl'
+  /** `keycloak`: a realm export. */
+  format: 'csv' | 'jsonl' | 'keycloak'
+  /** Whether users of such an export who have a second factor may come without it. */
+  dropSecondFactors?: boolean
   /** Where refused lines are reported. */
   report: string
   /** More refused lines than this, and it is likely the wrong file: the import stops. */
@@ -42,16 +46,15 @@ const BATCH = 500
  * @throws StoreUnavailable, the file system's error, Error for a file that can't be one of users
  */
 export async function importUsers(ports: ImportPorts, options: ImportOptions): Promise<Imported> {
-  const { file, format, report, signal, onProgress, maxRefused, superusers } = options
-  const { size } = statSync(file)
+  const { file, report, signal, onProgress, maxRefused, superusers } = options
   const state = openImportState(file, report)
   const { progress } = state
   const resumed = progress.offset > 0
   try {
     const roles = new Set((await ports.roles.all()).map(({ name }) => name))
     const rules: ImportRules = { nowMs: ports.clock.now(), roles, superusers }
-    const readLine = format === 'csv' ? await readHeader(file, progress) : readJsonLine
-    for await (const lines of inBatches(fileLines(file, progress, MAX_LINE_BYTES))) {
+    const { size, lines: all, readLine } = await openSource(options, progress)
+    for await (const lines of inBatches(all)) {
       await importBatch(ports, lines, readLine, rules, state)
       onProgress(progress, size)
       if (progress.refused > maxRefused) throw new Error(`more than ${maxRefused} lines were refused; see ${report}`)
@@ -69,6 +72,26 @@ export async function importUsers(ports: ImportPorts, options: ImportOptions): P
   }
 }
 
+interface Source {
+  /** What `progress.offset` has come to at the end. */
+  size: number
+  /** Those that are left. */
+  lines: AsyncIterable<KeycloakLine>
+  readLine: ReadLine
+}
+
+async function openSource(
+  { file, format, dropSecondFactors }: ImportOptions,
+  progress: ImportProgress,
+): Promise<Source> {
+  if (format === 'keycloak') {
+    const { count, lines } = openKeycloakUsers(file, dropSecondFactors ?? false)
+    return { size: count, lines: lines(progress), readLine: readJsonLine }
+  }
+  const readLine = format === 'csv' ? await readHeader(file, progress) : readJsonLine
+  return { size: statSync(file).size, lines: fileLines(file, progress, MAX_LINE_BYTES), readLine }
+}
+
 /** The first line names the fields. */
 async function readHeader(file: string, progress: ImportProgress): Promise<ReadLine> {
   for await (const { text, end } of fileLines(file, { offset: 0, lines: 0 }, MAX_LINE_BYTES)) {
@@ -80,8 +103,8 @@ async function readHeader(file: string, progress: ImportProgress): Promise<ReadL
   throw new Error(`${file}: the first line has to name the fields, such as email,password_hash`)
 }
 
-async function* inBatches(lines: AsyncIterable<Line>): AsyncGenerator<Line[]> {
-  let batch: Line[] = []
+async function* inBatches(lines: AsyncIterable<KeycloakLine>): AsyncGenerator<KeycloakLine[]> {
+  let batch: KeycloakLine[] = []
   for await (const line of lines) {
     batch.push(line)
     if (batch.length < BATCH) continue
@@ -94,7 +117,7 @@ async function* inBatches(lines: AsyncIterable<Line>): AsyncGenerator<Line[]> {
 /** Writes what is right in these lines, reports the rest, and notes that they are done. */
 async function importBatch(
   { users }: ImportPorts,
-  lines: Line[],
+  lines: KeycloakLine[],
   readLine: ReadLine,
   rules: ImportRules,
   { progress, refuse, save }: ImportState,
@@ -120,7 +143,8 @@ async function importBatch(
 }
 
 /** @returns `undefined` for an empty line */
-function readUser({ text }: Line, readLine: ReadLine, rules: ImportRules) {
+function readUser({ text, refused }: KeycloakLine, readLine: ReadLine, rules: ImportRules) {
+  if (refused !== undefined) return { ok: false, reason: refused } as const
   if (text === undefined) return { ok: false, reason: `not UTF-8, or longer than ${MAX_LINE_BYTES} bytes` } as const
   if (text.trim() === '') return undefined
   const record = readLine(text)

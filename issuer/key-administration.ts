@@ -4,8 +4,9 @@ import { createMetrics } from '../shared/metrics.ts'
 import { createAudit } from './adapters/audit.ts'
 import { readOrCreateMasterKey } from './adapters/master-key-file.ts'
 import type { Administration } from './administration.ts'
+import { createEndEveryone, type EndEveryone } from './domain/end-everyone.ts'
 import { longestLifetimeS } from './domain/issuer-report.ts'
-import { createRevokeKey, keyLedgerEntry, type RevokeKey } from './domain/revoke-key.ts'
+import { createRevokeKey, type RevokeKey } from './domain/revoke-key.ts'
 import type { RotateKeys } from './domain/rotate-keys.ts'
 import { publicKeyState } from './domain/signing-key.ts'
 import { keyRules, openKeys } from './keys.ts'
@@ -17,14 +18,19 @@ export interface KeyAdministration {
   rotate: RotateKeys['rotate']
   /** The ledger has it then; a running issuer publishes it. */
   revoke: RevokeKey
+  /** Every session and every token, of everybody. */
+  endEveryone: EndEveryone
 }
 
 /** Opens what is needed only when it is: a list needs no master key and makes no first key. */
-export function administerKeys(env: NodeJS.ProcessEnv, { stores }: Pick<Administration, 'stores'>): KeyAdministration {
+export function administerKeys(
+  env: NodeJS.ProcessEnv,
+  { stores, announceKey: announce }: Pick<Administration, 'stores' | 'announceKey'>,
+): KeyAdministration {
   const settings = readIssuerSettings({ LOG_LEVEL: 'warn', ...env })
   const log = createLog('command', settings.LOG_LEVEL, process.stderr)
   const audit = createAudit(log, createMetrics())
-  const { signingKeys, ledger, issuerReports } = stores
+  const { users, signingKeys, issuerReports } = stores
   const clock = systemClock
 
   const readRules = async () => {
@@ -45,12 +51,14 @@ export function administerKeys(env: NodeJS.ProcessEnv, { stores }: Pick<Administ
     },
     rotate: async (options) => (await open()).rotateKeys.rotate(options),
     async revoke(kid, by) {
-      const announce: Parameters<typeof createRevokeKey>[0]['announce'] = async (revocation) => {
-        await ledger.record([keyLedgerEntry(revocation)])
-        return false
-      }
       const { rules, ...keys } = await open()
       return createRevokeKey({ ...keys, signingKeys, announce, clock, audit }, rules)(kid, by)
+    },
+    async endEveryone(options) {
+      // A wrong master key shows before anything is changed.
+      const { rules, ...keys } = await open()
+      const revokeKey = createRevokeKey({ ...keys, signingKeys, announce, clock, audit }, rules)
+      return createEndEveryone({ users, signingKeys, revokeKey, audit, clock }, rules)(options)
     },
   }
 }

@@ -123,7 +123,7 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
       feed: {
         stream,
         digest: createLedgerDigest(digestParts),
-        feedToken: settings.FEED_TOKEN,
+        feedTokens: settings.FEED_TOKEN ?? [],
       },
       ready: async () => [...(await stores.check()), ...feed.checks()],
       instance,

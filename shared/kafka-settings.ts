@@ -12,17 +12,24 @@ export type SaslMechanism = (typeof SASL_MECHANISMS)[number]
 
 /** Where the feed is and how to speak to the brokers, the same for everyone who does. */
 export const KAFKA_SETTINGS = {
-  KAFKA_BROKERS: row(optional(list(text)), undefined, 'the revocation feed on Kafka'),
-  KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed'),
+  KAFKA_BROKERS: row(
+    optional(list(text)),
+    undefined,
+    'the revocation feed on Kafka: brokers of one cluster, host:port each',
+    {
+      same: 'everywhere',
+    },
+  ),
+  KAFKA_TOPIC: row(text, 'sallyport.revocations', 'the topic of the feed', { same: 'everywhere' }),
   KAFKA_TLS: row(flag, false, 'whether brokers are spoken to over TLS'),
   KAFKA_CA: row(
     optional(certificates),
     undefined,
-    'certificate authorities to trust for KAFKA_TLS instead of the usual ones; as a file: KAFKA_CA_FILE',
+    'certificate authorities to trust for KAFKA_TLS instead of the usual ones',
   ),
   KAFKA_SASL_MECHANISM: row(optional(oneOf(...SASL_MECHANISMS)), undefined, 'how to log in to the brokers; none: not'),
   KAFKA_SASL_USERNAME: row(optional(text), undefined, 'who logs in to the brokers'),
-  KAFKA_SASL_PASSWORD: row(optional(text), undefined, 'the password for the brokers', true),
+  KAFKA_SASL_PASSWORD: row(optional(text), undefined, 'the password for the brokers', { secret: true }),
 }
 
 type Values = Omit<SettingValues<typeof KAFKA_SETTINGS>, 'KAFKA_BROKERS' | 'KAFKA_TOPIC'>

@@ -11,25 +11,42 @@ export interface Kind<T> {
   show?(value: T): string
 }
 
-/** One setting: a row of the table that the README shows. */
-export interface Setting<T> {
+/** What else is to be known of a setting. */
+export interface Traits {
+  /** Secrets are never printed. */
+  secret?: boolean
+  /** Who has to have the same: every issuer, or all issuers and sidecars. Of anything else each may have its own. */
+  same?: 'issuers' | 'everywhere'
+  /** Names a file that is read again when it changes, without a restart. */
+  live?: boolean
+  /** How it is shown where the default depends on the machine or on other settings. */
+  shownDefault?: string
+}
+
+/** One setting: a row of the tables in docs/configuration.md. */
+export interface Setting<T> extends Traits {
   kind: Kind<T>
   /** What holds when nothing is set. */
   default: T
-  /** How the table shows the default where it depends on the machine or on other settings. */
-  shownDefault?: string
-  /** What it means, for the README's table. */
   meaning: string
-  /** Secrets are never printed; each may come from a file named by `NAME_FILE`. */
-  secret?: boolean
+  /** Under which heading it stands. */
+  section?: string
 }
 
 /** A row of a table of settings. */
-export function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, secret = false): Setting<T> {
-  return { kind, default: fallback, meaning, secret }
+export function row<T>(kind: Kind<T>, fallback: NoInfer<T>, meaning: string, traits: Traits = {}): Setting<T> {
+  return { kind, default: fallback, meaning, ...traits }
 }
 
 export type SettingsTable = Record<string, Setting<unknown>>
+
+/** Rows that belong together, under a heading of docs/configuration.md. */
+export function section<Table extends SettingsTable>(title: string, rows: Table): Table {
+  return Object.fromEntries(
+    Object.entries(rows).map(([name, setting]) => [name, { ...setting, section: title }]),
+  ) as Table
+}
+
 export type SettingValues<Table extends SettingsTable> = {
   [Name in keyof Table]: Table[Name] extends Setting<infer T> ? T : never
 }

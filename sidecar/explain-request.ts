@@ -155,7 +155,7 @@ type FeedParts = Pick<DecisionState, 'revocations' | 'freshness'> & { ring: KeyR
 
 /** Reads the issuer's own feed up to the present. @returns whether that succeeded */
 async function readFeed(settings: Settings, { ring, revocations, freshness, clock }: FeedParts, notes: string[]) {
-  const { ISSUER_URL: issuer, ISSUER_CA: ca, MAX_STALENESS: maxStalenessMs, FEED_TOKEN: feedToken = '' } = settings
+  const { ISSUER_URL: issuer, ISSUER_CA: ca, MAX_STALENESS: maxStalenessMs } = settings
   const url = `${settings.ISSUER_INTERNAL_URL ?? issuer}/revocations`
   const complete = Promise.withResolvers<void>()
   const failed = Promise.withResolvers<string>()
@@ -167,7 +167,7 @@ async function readFeed(settings: Settings, { ring, revocations, freshness, cloc
   const stream = createIssuerStream({
     url,
     ca,
-    feedToken,
+    feedToken: settings.FEED_TOKEN?.[0] ?? '',
     intake,
     // They were fetched this very moment.
     keys: { settle: async (kid) => (ring.keyFor(kid) ? 'known' : 'absent') },

@@ -6,10 +6,10 @@ import { type Clock, systemClock } from '../shared/clock.ts'
 import { kafkaSecurity } from '../shared/kafka-settings.ts'
 import { createLifecycle, type Lifecycle, pause } from '../shared/lifecycle.ts'
 import { createLog, type Log } from '../shared/log.ts'
+import { isLoopback } from '../shared/loopback.ts'
 import { addProcessMetrics, createMetrics, type Metrics } from '../shared/metrics.ts'
 import type { Check } from '../shared/operations.ts'
 import type { Revocation } from '../shared/revocation.ts'
-import { SettingsError } from '../shared/settings.ts'
 import { buildAdmin } from './admin.ts'
 import type { DecisionState } from './domain/decide.ts'
 import { createFreshness } from './domain/freshness.ts'
@@ -66,11 +66,6 @@ export async function startSidecar(
   options: { clock?: Clock; log?: Log } = {},
 ): Promise<RunningSidecar> {
   const settings = readSidecarSettings(env)
-  if (!settings.KAFKA_BROKERS && !settings.FEED_TOKEN) {
-    throw new SettingsError([
-      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, for there has to be a feed of revocations',
-    ])
-  }
   const log = options.log ?? createLog('sidecar', settings.LOG_LEVEL)
   const lifecycle = createLifecycle(log)
   const base: Base = { settings, clock: options.clock ?? systemClock, log, metrics: createMetrics(), lifecycle }
@@ -86,6 +81,12 @@ export async function startSidecar(
 async function start(base: Base): Promise<RunningSidecar> {
   const { settings, clock, log, metrics, lifecycle } = base
   await addProcessMetrics(metrics)
+  if (settings.ISSUER_INTERNAL_URL.startsWith('http:') && !isLoopback(settings.ISSUER_INTERNAL_URL)) {
+    log.warn(
+      { url: settings.ISSUER_INTERNAL_URL },
+      'keys and feed come over plain HTTP: who is on the way can replace them',
+    )
+  }
 
   const ring = createKeyRing({ maxStaleMs: settings.JWKS_MAX_STALE })
   const revocations = createRevocationList()
@@ -211,8 +212,7 @@ function feedAddresses(settings: SidecarSettings) {
   return {
     issuer: ISSUER_URL,
     kafka: KAFKA_BROKERS && { brokers: KAFKA_BROKERS, topic: KAFKA_TOPIC, security: kafkaSecurity(settings) },
-    stream:
-      FEED_TOKEN === undefined ? undefined : { url: `${ISSUER_INTERNAL_URL}/revocations`, ca, feedToken: FEED_TOKEN },
+    stream: FEED_TOKEN && { url: `${ISSUER_INTERNAL_URL}/revocations`, ca, feedToken: FEED_TOKEN[0]! },
   }
 }
 

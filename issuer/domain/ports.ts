@@ -46,6 +46,11 @@ export interface Users {
   ): Promise<User | undefined | { ok: false; taken: 'email' | 'username' }>
   /** Counts the epoch up in one atomic step. @returns the new epoch; `undefined` when there is no such user */
   raiseEpoch(id: string): Promise<number | undefined>
+  /**
+   * Raises the epochs of at most `limit` users by `by`, in the order of their ids from the one after `after` on.
+   * @returns of how many, and the last of them; nobody is left when `last` is `undefined`
+   */
+  raiseEpochs(by: number, limit: number, after?: string): Promise<{ count: number; last: string | undefined }>
   /** One page of a list. It looks at a bounded number of users, so it may be short, or empty, and still not the last. */
   page(query: UserQuery): Promise<UserPage>
   /** @returns whether there was one */

@@ -8,6 +8,7 @@ import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
 import { call, PASSWORD } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { argon2Credential, keycloakUser, pbkdf2Credential } from '../helpers/keycloak.ts'
 import { startNode } from '../helpers/process.ts'
 import { temporaryFolder } from '../helpers/stores.ts'
 
@@ -89,11 +90,49 @@ test('killed in the middle, it goes on where it was', async (t) => {
   t.ok(result.present <= 500, 'at most what one batch had not noted')
 })
 
+test('a realm export of Keycloak: users keep their ids and log in with their passwords', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = join(folder, 'shop-realm.json')
+  const credentials = [
+    argon2Credential(PASSWORD),
+    pbkdf2Credential(PASSWORD, 'sha512'),
+    pbkdf2Credential(PASSWORD, 'sha256'),
+  ]
+  const users = credentials.map((credential) => keycloakUser({ credentials: [credential] }))
+  const disabled = keycloakUser({ enabled: false, credentials: [argon2Credential(PASSWORD)] })
+  const nobody = keycloakUser({ serviceAccountClientId: 'reports' })
+  writeFileSync(file, JSON.stringify({ realm: 'shop', enabled: true, roles: {}, users: [...users, nobody, disabled] }))
+  const { code, stdout, stderr } = await run(t, folder, 'users', 'import', file)
+  t.equal(code, 2, stderr)
+  t.match(JSON.parse(stdout), { lines: 5, imported: 4, present: 0, refused: 1, complete: true })
+  t.match(JSON.parse(readFileSync(`${file}.refused.jsonl`, 'utf8')), { line: 4, reason: /service account/ })
+  t.match(JSON.parse((await run(t, folder, 'users', 'import', file)).stdout), { imported: 0, present: 4, refused: 1 })
+
+  const log = createLog('issuer', 'silent')
+  const issuer = await startIssuer({ ISSUER_PORT: '0', DATA_DIR: join(folder, 'data'), ...HASHING }, { log })
+  t.after(() => issuer.close())
+  const login = (email: string) =>
+    call<{ user: { id: string } }>(`${issuer.url}/auth/login`, {
+      json: { email, password: PASSWORD, transport: 'body' },
+    })
+  for (const { id, email } of users) t.match(await login(email), { status: 200, body: { user: { id } } })
+  t.equal((await login(disabled.email)).status, 401, 'who was disabled is inactive')
+
+  writeFileSync(file, '{"realm":"shop"}')
+  t.match(await run(t, folder, 'users', 'import', file), {
+    code: 1,
+    stderr: /not a realm export of Keycloak with users/,
+  })
+})
+
 test('what is wrong with the command is said', async (t) => {
   const folder = temporaryFolder(t)
   const file = join(folder, 'users.txt')
   writeFileSync(file, '')
-  t.match(await run(t, folder, 'users', 'import', file), { code: 1, stderr: /--format: has to be csv or jsonl/ })
+  t.match(await run(t, folder, 'users', 'import', file), {
+    code: 1,
+    stderr: /--format: has to be csv, jsonl or keycloak/,
+  })
   t.match(await run(t, folder, 'users', 'import', file, '--format', 'jsonl'), { code: 0 })
   t.match(await run(t, folder, 'users', 'import', file, '--max-refused', 'x'), { code: 1, stderr: /--max-refused/ })
 })

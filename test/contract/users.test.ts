@@ -113,6 +113,23 @@ for (const { name, skip, place } of ADAPTERS) {
       t.same(await users.insertMany([]), [])
     })
 
+    t.test('the epochs of all rise, each once, a few users at a time', async (t) => {
+      const there = [aUser(), aUser({ epoch: 7 }), aUser(), aUser(), aUser()]
+      await users.insertMany(there)
+      let [count, calls] = [0, 0]
+      for (let after: string | undefined; ; calls++) {
+        const raised = await (calls % 2 ? users : others).raiseEpochs(1_000_000, 2, after)
+        count += raised.count
+        if (raised.last === undefined) break
+        t.ok(raised.count <= 2)
+        t.ok(after === undefined || raised.last > after)
+        after = raised.last
+      }
+      t.ok(count >= there.length && calls >= there.length / 2)
+      for (const { id, epoch } of there) t.equal((await users.byId(id))?.epoch, epoch + 1_000_000)
+      t.equal(await others.raiseEpoch(there[0]!.id), 1_000_001)
+    })
+
     t.test('a change touches what it names, and its answer is the user after it', async (t) => {
       const user = aUser({ username: 'Old', usernameKey: uniqueName('old'), roles: ['user', 'admin'] })
       await users.insert(user)

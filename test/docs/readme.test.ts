@@ -3,17 +3,9 @@ import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { KNOWN_SETTINGS } from '../../bin/known-settings.ts'
-import { startNode } from '../helpers/process.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const read = (file: string) => readFileSync(`${ROOT}${file}`, 'utf8')
-
-test('the table of settings in the README is the one the code prints', async (t) => {
-  const child = startNode(t, `${ROOT}bin/sallyport.ts`, { args: ['settings'] })
-  await child.waitForExit()
-  const [, table] = /<!-- settings -->\n([\s\S]*?)<!-- \/settings -->/.exec(read('README.md')) ?? []
-  t.equal(table, child.stdout())
-})
 
 test('the README names only commands and files that exist', async (t) => {
   const readme = read('README.md')

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -102,7 +102,10 @@ test('UPSTREAM: the sidecar guards that address, and no demo service runs', asyn
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => server.close())
-  const started = await start(t, { UPSTREAM: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const FEED_TOKEN_FILE = join(temporaryFolder(t), 'feed-token')
+  writeFileSync(FEED_TOKEN_FILE, 'a feed token that only the tests know')
+  const UPSTREAM = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const started = await start(t, { UPSTREAM, FEED_TOKEN_FILE })
   const credentials = await register(started.issuer)
   const { access_token: token } = await login(started.issuer, credentials)
   const answer = await call(`${started.sidecar}/`, { token })

@@ -177,7 +177,7 @@ export async function buildIssuer(t: Test, options: BuildOptions = {}): Promise<
     feed: {
       stream: { subscribe: (out) => void out.end(), close() {} },
       digest: () => ({ ok: false, code: 'overloaded' }),
-      feedToken: undefined,
+      feedTokens: [],
     },
     ready: stores.check,
     instance: 'test',

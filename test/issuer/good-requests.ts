@@ -36,7 +36,7 @@ export async function createWorld(t: Test): Promise<World> {
         rateLimits: Object.fromEntries(high) as Record<LimitName, { requests: number; windowMs: number }>,
         trustedProxies: ['127.0.0.1'],
       },
-      wrap: ({ feed }) => ({ feed: { ...feed, digest: () => DIGEST, feedToken: FEED_TOKEN } }),
+      wrap: ({ feed }) => ({ feed: { ...feed, digest: () => DIGEST, feedTokens: [FEED_TOKEN] } }),
     }),
   )
   const user = await issuer.register({ username: 'plain' })

@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { exportUsers } from '../../issuer/export-users.ts'
 import { type ImportOptions, importUsers } from '../../issuer/import-users.ts'
 import { systemClock } from '../../shared/clock.ts'
+import { argon2Credential, keycloakUser } from '../helpers/keycloak.ts'
 import { ADAPTERS, aUser, type Place, temporaryFolder } from '../helpers/stores.ts'
 import { uniqueName } from '../helpers/unique-name.ts'
 
@@ -47,6 +48,21 @@ const reportOf = (file: string) =>
 for (const { name, skip, place } of ADAPTERS) {
   test(`import and export in ${name}`, { skip }, async (t) => {
     const here = await place(t)
+
+    t.test('a realm export that was interrupted goes on where it was', async (t) => {
+      const { users, path, load } = await open(t, here)
+      const file = path('shop-realm.json')
+      const credentials = [argon2Credential('x', { memory: 64, passes: 1 })]
+      const exported = Array.from({ length: 1200 }, () => keycloakUser({ credentials }))
+      writeFileSync(file, JSON.stringify({ users: [null, ...exported] }))
+      const stop = new AbortController()
+      const first = await load(file, { format: 'keycloak', signal: stop.signal, onProgress: () => stop.abort() })
+      t.match(first, { complete: false, lines: 500, imported: 499, refused: 1 })
+      const rest = await load(file, { format: 'keycloak' })
+      t.match(rest, { complete: true, resumed: true, lines: 1201, imported: 1200, refused: 1 })
+      t.same(reportOf(file), [{ line: 1, reason: 'not an object' }])
+      for (const { id, username } of [exported[0]!, exported.at(-1)!]) t.match(await users.byId(id), { username })
+    })
 
     t.test('CSV and JSON lines; what is refused is reported by its line, without saying what it held', async (t) => {
       const { users, put, load, audited } = await open(t, here)

@@ -84,7 +84,7 @@ test('everything that is wrong is said at once, by name and without secrets', as
     [{ ACCESS_TOKEN_TTL: '1h', REFRESH_TOKEN_IDLE: '1m' }, [/^ACCESS_TOKEN_TTL: .*REFRESH_TOKEN_IDLE/]],
     [
       { ISSUER_PORT: 'x', CORS_ORIGINS: 'https://a.example/', TRUST_PROXY: '10.0.0.0/33', ISSUER_URL: 'ftp://x' },
-      [/^ISSUER_PORT:/, /^ISSUER_URL:/, /^CORS_ORIGINS:/, /^TRUST_PROXY:/],
+      [/^ISSUER_PORT:/, /^ISSUER_URL:/, /^TRUST_PROXY:/, /^CORS_ORIGINS:/],
     ],
     [{ CORS_ORIGINS: '*' }, [/^CORS_ORIGINS:/]],
     [{ SIGNING_ALGORITHM: 'HS256' }, [/^SIGNING_ALGORITHM:/]],

@@ -52,6 +52,20 @@ test('log in, be served with an identity, log out, be refused', async (t) => {
   }
 })
 
+test('an issuer that is spoken to in clear over a network is warned of', async (t) => {
+  const said = async (url: string) => {
+    const lines: string[] = []
+    const reading = createLog('test', 'warn', { write: (line: string) => void lines.push(line) })
+    const env = { ...PORTS, FEED_TOKEN, ISSUER_URL: url, UPSTREAM: 'http://127.0.0.1:9', DATA_DIR: temporaryFolder(t) }
+    const sidecar = await startSidecar(env, { log: reading })
+    await sidecar.close()
+    return lines.filter((line) => line.includes('over plain HTTP')).length
+  }
+  t.equal(await said('http://issuer.invalid:4000'), 1)
+  t.equal(await said('http://127.0.0.1:9'), 0, 'nobody is on the way')
+  t.equal(await said('https://issuer.invalid'), 0)
+})
+
 test('what is open when a session is logged out is ended, and nothing else', async (t) => {
   const issuer = await issuerOf(t)
   const wss = new WebSocketServer({ port: 0, host: '127.0.0.1' })

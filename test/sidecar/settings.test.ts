@@ -2,7 +2,8 @@ import { test } from 'tap'
 import { SettingsError } from '../../shared/settings.ts'
 import { readSidecarSettings, SIDECAR_SETTINGS } from '../../sidecar/settings.ts'
 
-const NEEDED = { UPSTREAM: 'http://127.0.0.1:3000' }
+const FEED_TOKEN = 'a token of the feed'
+const NEEDED = { UPSTREAM: 'http://127.0.0.1:3000', FEED_TOKEN }
 
 function problems(env: Record<string, string>): string[] {
   try {
@@ -31,18 +32,24 @@ test('the defaults are those of the design', async (t) => {
   t.equal(elsewhere.ISSUER_INTERNAL_URL, 'http://b:1')
 })
 
-test('without a service there is nothing to guard', async (t) => {
+test('there has to be a service to guard and a feed of revocations', async (t) => {
   t.throws(
     () => readSidecarSettings({}),
-    new SettingsError(['UPSTREAM: is needed: the address of the service behind the sidecar']),
+    new SettingsError([
+      'UPSTREAM: is needed: the address of the service behind the sidecar',
+      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, for there has to be a feed of revocations',
+    ]),
   )
+  for (const feed of [{ FEED_TOKEN }, { KAFKA_BROKERS: 'kafka:9092' }, { FEED_TOKEN, KAFKA_BROKERS: 'kafka:9092' }]) {
+    t.ok(readSidecarSettings({ UPSTREAM: NEEDED.UPSTREAM, ...feed }), Object.keys(feed).join())
+  }
 })
 
 test('the address of the service has no path', async (t) => {
   for (const UPSTREAM of ['http://a/base', 'http://a?x', 'http://u@a', 'ftp://a', 'a:80', 'http://']) {
     t.match(problems({ UPSTREAM }), [/^UPSTREAM: /], UPSTREAM)
   }
-  t.equal(readSidecarSettings({ UPSTREAM: 'https://A.example:443/' }).UPSTREAM.address, 'https://a.example')
+  t.equal(readSidecarSettings({ ...NEEDED, UPSTREAM: 'https://A.example:443/' }).UPSTREAM.address, 'https://a.example')
 })
 
 test('a certificate has a key, and clients need one only where there is one', async (t) => {
@@ -81,11 +88,11 @@ test('every problem is said at once', async (t) => {
     SIDECAR_PORT: '70000',
     TRUST_PROXY: '10.0.0.0/33',
     TOKEN_ALGORITHMS: 'none',
-    FEED_TOKEN: 'short',
+    FEED_TOKEN: 'long enough by itself,short',
   })
   t.same(
     found.map((problem) => problem.split(':')[0]),
-    ['SIDECAR_PORT', 'TOKEN_ALGORITHMS', 'FEED_TOKEN', 'TRUST_PROXY'],
+    ['SIDECAR_PORT', 'TRUST_PROXY', 'TOKEN_ALGORITHMS', 'FEED_TOKEN'],
   )
   t.notMatch(found.join(), /short/, 'never a secret')
 })

@@ -60,6 +60,16 @@ export function createMongoUsers(db: Db): Users {
         const options = { returnDocument: 'after', projection: { epoch: 1 } } as const
         return (await users.findOneAndUpdate({ _id: { $eq: id } }, { $inc: { epoch: 1 } }, options))?.epoch
       }),
+    raiseEpochs: (by, limit, after = '') =>
+      attempt(async () => {
+        const found = await users
+          .find({ _id: { $gt: after } }, { projection: { _id: 1 }, sort: { _id: 1 }, limit })
+          .toArray()
+        const last = found.at(-1)?._id
+        if (last === undefined) return { count: 0, last }
+        const { matchedCount } = await users.updateMany({ _id: { $gt: after, $lte: last } }, { $inc: { epoch: by } })
+        return { count: matchedCount, last }
+      }),
     page: (query) => readUserPage(users, query),
     delete: (id) => attempt(async () => (await users.deleteOne({ _id: { $eq: id } })).deletedCount > 0),
     takeRole: (name, limit) =>

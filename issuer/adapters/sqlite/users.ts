@@ -36,6 +36,9 @@ export function createSqliteUsers(db: DatabaseSync): Users {
   const byEmailKey = db.prepare('SELECT * FROM users WHERE emailKey = ?')
   const byUsernameKey = db.prepare('SELECT * FROM users WHERE usernameKey = ?')
   const raiseEpoch = db.prepare('UPDATE users SET epoch = epoch + 1 WHERE id = ? RETURNING epoch')
+  const raiseEpochs = db.prepare(
+    'UPDATE users SET epoch = epoch + ? WHERE id IN (SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ?) RETURNING id',
+  )
   const remove = db.prepare('DELETE FROM users WHERE id = ?')
   const takeRole = db.prepare(
     `UPDATE users SET roles = (SELECT json_group_array(value) FROM json_each(users.roles) WHERE value <> :name)
@@ -87,6 +90,11 @@ export function createSqliteUsers(db: DatabaseSync): Users {
         return unlessTaken(() => toUser(update.get({ ...row, ...demanded, userId: id })))
       }),
     raiseEpoch: (id) => attempt(() => (raiseEpoch.get(id) as { epoch: number } | undefined)?.epoch),
+    raiseEpochs: (by, limit, after = '') =>
+      attempt(() => {
+        const ids = raiseEpochs.all(by, after, limit).map(({ id }) => String(id))
+        return { count: ids.length, last: ids.sort().at(-1) }
+      }),
     page: (query) =>
       attempt(() => {
         const { sql, parameters } = selectUsers(query)

@@ -19,8 +19,8 @@ export interface RevocationRoutes {
   digest(
     cut: number,
   ): { ok: true; digest: Promise<LedgerDigest> } | { ok: false; code: 'invalid_request' | 'overloaded' }
-  /** The credential of the sidecars; without one the feed is off. */
-  feedToken: string | undefined
+  /** The credentials of the sidecars, each of which is enough: two while it is being changed. Without one the feed is off. */
+  feedTokens: readonly string[]
 }
 
 /** The instant that sidecars have agreed on: seconds since the Unix epoch. */
@@ -33,16 +33,17 @@ const DigestQuery = exactly({ cut: Type.String({ pattern: '^[1-9][0-9]{0,11}$' }
  * server closes.
  * `GET /revocations/digest`: what a sidecar compares its list with, so that what the feed has lost is found.
  */
-export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feedToken }: RevocationRoutes): void {
-  const expected = feedToken === undefined ? undefined : sha256(`Bearer ${feedToken}`)
+export function addRevocationRoutes(app: FastifyInstance, { stream, digest, feedTokens }: RevocationRoutes): void {
+  const expected = feedTokens.map((token) => sha256(`Bearer ${token}`))
   app.addHook('preClose', async () => stream.close())
 
   // Before anything of the request is looked at.
   const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
-    if (!expected) return sendProblem(reply, 'not_found')
+    if (expected.length === 0) return sendProblem(reply, 'not_found')
     const { authorization } = request.headers
     if (authorization === undefined) return sendProblem(reply, 'token_missing')
-    if (!timingSafeEqual(sha256(authorization), expected)) return sendProblem(reply, 'token_invalid')
+    const given = sha256(authorization)
+    if (!expected.some((digest) => timingSafeEqual(given, digest))) return sendProblem(reply, 'token_invalid')
   }
   // No HEAD: it would open a stream that nobody reads.
   const common = { exposeHeadRoute: false, onRequest }

@@ -10,9 +10,9 @@ import { FEED_TOKEN } from '../../../helpers/event-stream.ts'
 const stream = { subscribe: () => {}, close: () => {} }
 const authorization = `Bearer ${FEED_TOKEN}`
 
-function app(feedToken: string | undefined) {
+function app(...feedTokens: string[]) {
   const server = Fastify()
-  addRevocationRoutes(server, { stream, digest: () => ({ ok: false, code: 'overloaded' }), feedToken })
+  addRevocationRoutes(server, { stream, digest: () => ({ ok: false, code: 'overloaded' }), feedTokens })
   return server
 }
 
@@ -39,9 +39,20 @@ test('the feed is for whoever has the credential', async (t) => {
   }
 })
 
+test('while the credential is being changed, the old one and the new one are enough, each by itself', async (t) => {
+  const server = app('the new credential', FEED_TOKEN)
+  const ask = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` }
+    return (await server.inject({ url: '/revocations/digest?cut=1', headers })).statusCode
+  }
+  for (const token of ['the new credential', FEED_TOKEN])
+    t.equal(await ask(token), 503, 'known, and told to come again')
+  for (const token of [`the new credential,${FEED_TOKEN}`, '', 'another one altogether']) t.equal(await ask(token), 401)
+})
+
 test('without a credential in the settings there is no feed', async (t) => {
   for (const authorization of ['Bearer undefined', 'Bearer ', 'Bearer x']) {
-    const response = await app(undefined).inject({ url: '/revocations', headers: { authorization } })
+    const response = await app().inject({ url: '/revocations', headers: { authorization } })
     t.equal(response.statusCode, 404)
     t.equal(response.json().code, 'not_found')
   }
@@ -54,7 +65,7 @@ test('a stream has the headers that every answer has', async (t) => {
   addRevocationRoutes(server, {
     stream: ended,
     digest: () => ({ ok: false, code: 'overloaded' }),
-    feedToken: FEED_TOKEN,
+    feedTokens: [FEED_TOKEN],
   })
   const response = await server.inject({ url: '/revocations', headers: { authorization } })
   t.equal(response.statusCode, 200)
@@ -73,7 +84,7 @@ test('the digest is for whoever has the credential, and for nobody without one i
     t.equal(response.statusCode, 401, query)
     t.match(response.headers, { 'content-type': /^application\/problem\+json/, 'www-authenticate': /^Bearer/ })
   }
-  const off = await app(undefined).inject({ url: '/revocations/digest?cut=1', headers: { authorization } })
+  const off = await app().inject({ url: '/revocations/digest?cut=1', headers: { authorization } })
   t.equal(off.statusCode, 404)
 })
 
@@ -87,7 +98,7 @@ test('the digest of a cut, or why there is none', async (t) => {
   server.setErrorHandler(answerError)
   addRevocationRoutes(server, {
     stream,
-    feedToken: FEED_TOKEN,
+    feedTokens: [FEED_TOKEN],
     digest(cut) {
       if (cut === 1) return { ok: true, digest: Promise.resolve(value) }
       if (cut === 2) return { ok: false, code: 'overloaded' }
