@@ -1,37 +1,43 @@
-# syntax=docker/dockerfile:1
-# One image for both roles: `sallyport issuer` and `sallyport sidecar`.
+# One image for every role: `sallyport issuer`, `sidecar`, `injector`, and the commands for operators.
+# It holds Node, the libraries Node is linked with, and the application: no shell, no package manager, no system tool.
+# Both platforms of the base image will do, linux/amd64 and linux/arm64.
+ARG NODE_IMAGE=node:26.10.0-trixie-slim
 
-FROM node:26-slim AS dependencies
+FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The npm package `node` is for machines with an older Node; it is a development dependency and so left out here.
-RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+RUN npm ci --omit=dev --ignore-scripts
 
-FROM node:26-slim AS application
-WORKDIR /app
-COPY --from=dependencies /app/node_modules ./node_modules
-COPY package.json LICENSE ./
+FROM dependencies AS layout
+COPY LICENSE ./
 COPY bin ./bin
 COPY issuer ./issuer
 COPY sidecar ./sidecar
 COPY shared ./shared
-# Types are stripped and code is compiled once, here: the running container only reads the cache, so that its file
-# system can be read-only. The command itself is a program, which the first cannot import: it caches itself.
-ENV NODE_COMPILE_CACHE=/app/compile-cache
-RUN node bin/warm-compile-cache.ts && node bin/sallyport.ts settings > /dev/null
+# Seconds: the time of every file, so that the same sources make the same image.
+ARG SOURCE_DATE_EPOCH=0
+RUN NODE_NO_WARNINGS=1 node bin/image/lay-out.ts /layout
 
-FROM node:26-slim
+FROM scratch
+ARG NODE_IMAGE
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Sallyport" \
+      org.opencontainers.image.description="Stateless JWTs with a logout that works: issuer, sidecar and injector." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${NODE_IMAGE}" \
+      sallyport.sbom="/app/sbom.cdx.json"
+COPY --from=layout /layout/ /
 WORKDIR /app
-ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/compile-cache DATA_DIR=/data \
+# No compile cache: what one finds depends on the user's id and on the processor, and the types are gone already.
+ENV PATH=/usr/local/bin NODE_ENV=production NODE_DISABLE_COMPILE_CACHE=1 DATA_DIR=/data \
     ISSUER_HOST=0.0.0.0 SIDECAR_HOST=0.0.0.0
-COPY --from=application --chown=root:root /app /app
-RUN install -d -o node -g node -m 0700 /data
 # Numeric, so that `runAsNonRoot` of Kubernetes can tell.
 USER 1000:1000
-VOLUME /data
-EXPOSE 4000 8080 8081
-HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 \
-  CMD ["node", "/app/bin/sallyport.ts", "health"]
+EXPOSE 4000 8080 8081 8443 8444
+HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["sallyport", "health"]
 # Node forwards no signal it does not handle: with SIGTERM handled by the program, no init process is needed.
-ENTRYPOINT ["node", "/app/bin/sallyport.ts"]
+ENTRYPOINT ["sallyport"]
 CMD ["issuer"]

@@ -7,21 +7,35 @@ const DEADLINE_MS = 3000
 /**
  * Asks `/readyz` of an instance on this machine.
  * @param url by default the sidecar's admin port if `SIDECAR_ADMIN_PORT` or `UPSTREAM` is set, the injector's if
- *   `INJECTOR_TEMPLATE_FILE` is, else the issuer's port
+ *   `INJECTOR_TEMPLATE_FILE` is, else the issuer's port; at the address it listens on
  * @throws Error when it is not ready or does not answer within 3 s
  */
 export async function checkHealth(env: NodeJS.ProcessEnv, url?: string): Promise<void> {
-  const isSidecar = env.SIDECAR_ADMIN_PORT !== undefined || env.UPSTREAM !== undefined
-  const isInjector = !isSidecar && env.INJECTOR_TEMPLATE_FILE !== undefined
-  const adminPort = isSidecar ? env.SIDECAR_ADMIN_PORT || '8081' : isInjector && (env.INJECTOR_ADMIN_PORT || '8444')
-  const scheme = !adminPort && env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
-  const address = url ?? `${scheme}://127.0.0.1:${adminPort || env.ISSUER_PORT || '4000'}/readyz`
+  const address = url ?? `${ownAddress(env)}/readyz`
   // The issuer's certificate is for its public name, and nothing that is asked here is secret.
   const { ok, body } = await ask(address, url === undefined).catch((error) => {
     throw new Error(`${address} does not answer (${error.code ?? error.name})`)
   })
   if (!ok) throw new Error(`${address} is not ready: ${body.slice(0, 1000)}`)
   process.stdout.write(`${body}\n`)
+}
+
+function ownAddress(env: NodeJS.ProcessEnv): string {
+  if (env.SIDECAR_ADMIN_PORT !== undefined || env.UPSTREAM !== undefined) {
+    return `http://${reachable(env.SIDECAR_ADMIN_HOST)}:${env.SIDECAR_ADMIN_PORT || '8081'}`
+  }
+  if (env.INJECTOR_TEMPLATE_FILE !== undefined) {
+    return `http://${reachable(env.INJECTOR_ADMIN_HOST)}:${env.INJECTOR_ADMIN_PORT || '8444'}`
+  }
+  const scheme = env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'
+  return `${scheme}://${reachable(env.ISSUER_HOST)}:${env.ISSUER_PORT || '4000'}`
+}
+
+/** Who listens on every address is asked on loopback. */
+function reachable(host = ''): string {
+  if (host === '' || host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
 }
 
 async function ask(address: string, anyCertificate: boolean): Promise<{ ok: boolean; body: string }> {
