@@ -82,11 +82,17 @@ async function start(settings: InjectorSettings, log: Log, lifecycle: Lifecycle)
   }
 }
 
-async function injectionRules({ INJECTOR_TEMPLATE_FILE, INJECTOR_OPT_OUT }: InjectorSettings): Promise<InjectionRules> {
+async function injectionRules(settings: InjectorSettings): Promise<InjectionRules> {
   const { SIDECAR_PORT, SIDECAR_ADMIN_PORT } = SIDECAR_SETTINGS
-  const template = await readTemplateFile(INJECTOR_TEMPLATE_FILE)
+  const template = await readTemplateFile(settings.INJECTOR_TEMPLATE_FILE)
   const usual = { proxy: SIDECAR_PORT.default, admin: SIDECAR_ADMIN_PORT.default }
-  return { template, ports: templatePorts(template, usual), mayOptOut: INJECTOR_OPT_OUT }
+  return {
+    template,
+    ports: templatePorts(template, usual),
+    mayOptOut: settings.INJECTOR_OPT_OUT,
+    guarded: new Set(settings.INJECTOR_GUARDED_NAMESPACES),
+    whenExposed: settings.INJECTOR_WHEN_EXPOSED,
+  }
 }
 
 async function listen(app: FastifyInstance, scheme: string, host: string, port: number): Promise<string> {

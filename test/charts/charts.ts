@@ -1,4 +1,4 @@
-import { cpSync, globSync, mkdtempSync, readdirSync } from 'node:fs'
+import { cpSync, globSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../servers/command.ts'
@@ -10,6 +10,11 @@ export const chartNames = readdirSync(chartsFolder, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name)
   .sort()
+
+/** Those that render something by themselves. */
+export const applications = chartNames.filter((chart) => {
+  return !/^type: library$/m.test(readFileSync(join(chartsFolder, chart, 'Chart.yaml'), 'utf8'))
+})
 
 /** The versions of Kubernetes that the charts are for: what each Chart.yaml begins with, and the newest with schemas. */
 export const OLDEST = '1.25.0'

@@ -52,7 +52,7 @@ test('the test of the example passes before a sidecar, and fails without one or 
       PODS_URL: sidecar.url,
       AROUND_URL: closed,
       code: 0,
-      says: /ok: its service without the sidecar: closed/,
+      says: /ok: its service without the sidecar, at 127.0.0.1: closed/,
     },
     {
       SERVICE_URL: demo.url,
@@ -66,7 +66,7 @@ test('the test of the example passes before a sidecar, and fails without one or 
       PODS_URL: sidecar.url,
       AROUND_URL: demo.url,
       code: 1,
-      says: /NOT OK: its service without the sidecar: 200/,
+      says: /NOT OK: its service without the sidecar, at 127.0.0.1: open/,
     },
   ]
   for (const { code, says, ...env } of rows) {

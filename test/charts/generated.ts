@@ -4,29 +4,41 @@ import { ISSUER_SETTINGS } from '../../issuer/settings.ts'
 import type { SettingsTable } from '../../shared/settings.ts'
 import { SIDECAR_SETTINGS } from '../../sidecar/settings.ts'
 import { chartsFolder } from './charts.ts'
+import { completeSchema, type Schema } from './complete-schema.ts'
 import { readJson, settingsSchema } from './settings-schema.ts'
 import { valueRows, valuesTable, withTable } from './values-table.ts'
-
-interface Schema {
-  properties: Record<string, unknown>
-  definitions?: Record<string, unknown>
-}
 
 const SETTINGS: Record<string, SettingsTable> = { issuer: ISSUER_SETTINGS, sidecar: SIDECAR_SETTINGS }
 
 /** The files of a chart of which a part is made from something else, as they have to be. */
 export function generated(chart: string): { file: string; content: string }[] {
   const folder = join(chartsFolder, chart)
+  const rows = valueRows(readFileSync(join(folder, 'values.yaml'), 'utf8'))
   const readme = join(folder, 'README.md')
-  const table = valuesTable(valueRows(readFileSync(join(folder, 'values.yaml'), 'utf8')))
-  const files = [{ file: readme, content: withTable(readFileSync(readme, 'utf8'), table) }]
+  const table = withTable(readFileSync(readme, 'utf8'), valuesTable(rows))
+  const file = join(folder, 'values.schema.json')
+  const schema = completeSchema(readJson<Schema>(file), rows)
   const settings = SETTINGS[chart]
-  if (settings === undefined) return files
-  const schema = join(folder, 'values.schema.json')
-  const value = readJson<Schema>(schema)
-  value.properties.settings = settingsSchema(settings, templatesOf(folder))
-  if (chart === 'sidecar') value.definitions!.route = routeSchema()
-  return [...files, { file: schema, content: `${JSON.stringify(value, null, 2)}\n` }]
+  if (settings !== undefined) schema.properties!.settings = settingsOf(settings, schema, templatesOf(folder))
+  if (chart === 'sidecar') (schema.definitions as Record<string, unknown>).route = routeSchema()
+  const files = [
+    { file: readme, content: table },
+    { file, content: `${JSON.stringify(schema, null, 2)}\n` },
+  ]
+  if (chart !== 'sidecar') return files
+  const names = Object.keys(schema.properties!.settings!.properties!)
+  return [...files, { file: join(folder, 'templates/_settings.tpl'), content: settingsTemplate(names) }]
+}
+
+function settingsOf(table: SettingsTable, { properties }: Schema, templates: string): Schema {
+  const { description } = properties!.settings!
+  return { ...(description !== undefined && { description }), ...settingsSchema(table, templates) }
+}
+
+/** Values of one workload are seen by no schema: the templates have to know which settings there are. */
+function settingsTemplate(names: readonly string[]): string {
+  const lines = names.map((name) => `- ${name}\n`)
+  return `{{- /* Made from the program's settings: node test/charts/write.ts. */ -}}\n{{- define "sallyport.sidecar.knownSettings" -}}\n${lines.join('')}{{- end }}\n`
 }
 
 function templatesOf(folder: string): string {

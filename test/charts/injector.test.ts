@@ -31,7 +31,8 @@ async function rulesOf(t: Test, objects: readonly KubernetesObject[]) {
   writeFileSync(file, objectOf(objects, 'ConfigMap').data!['template.yaml']!)
   const template = await readTemplateFile(file)
   const { SIDECAR_PORT, SIDECAR_ADMIN_PORT } = environmentOf({ env: [...template.env] as never })
-  return { template, ports: { proxy: Number(SIDECAR_PORT), admin: Number(SIDECAR_ADMIN_PORT) }, mayOptOut: true }
+  const ports = { proxy: Number(SIDECAR_PORT), admin: Number(SIDECAR_ADMIN_PORT) }
+  return { template, ports, mayOptOut: false, guarded: new Set<string>(), whenExposed: 'warn' as const }
 }
 
 test('the README has every annotation as it is', async (t) => {
@@ -53,10 +54,10 @@ for (const file of ciValues('injector')) {
       t.doesNotThrow(() => checkSettings(env, ['injector']))
       const rules = await rulesOf(t, objects)
       const pod = { metadata: {}, spec: { containers: [{ name: 'orders', ports: [{ containerPort: 3000 }] }] } }
-      const verdict = inject(rules, pod)
+      const verdict = inject(rules, pod, 'shop')
       t.equal(verdict.outcome, 'injected')
       const after = 'patch' in verdict && patched(pod, verdict.patch)
-      t.equal(inject(rules, after).outcome, 'present')
+      t.equal(inject(rules, after, 'shop').outcome, 'present')
     })
   }
 }
@@ -88,7 +89,7 @@ for (const kubeVersion of [OLDEST, '1.29.0', NEWEST]) {
       metadata: { labels: metadata.labels, annotations: ANNOTATIONS },
       spec: { containers: others.map(({ lifecycle: _ours, ...container }: { lifecycle?: object }) => container) },
     }
-    const verdict = inject(rules, pod)
+    const verdict = inject(rules, pod, 'shop')
     const { metadata: given, spec } = patched<{ metadata: typeof metadata; spec: typeof expected }>(
       pod as never,
       'patch' in verdict ? verdict.patch : [],
@@ -140,6 +141,7 @@ test('the generated certificate is for the Service, signed by what the webhook t
   t.ok(leaf.verify(root.publicKey))
   t.ok(leaf.checkHost(`${NAME}.auth.svc`))
   t.ok(root.ca)
+  t.ok(leaf.validToDate < root.validToDate)
   const days = (leaf.validToDate.getTime() - Date.now()) / 86_400_000
   t.ok(days > 1094 && days < 1096, `${days} days`)
 })
@@ -176,6 +178,25 @@ test('upgrades keep the authority, and renew the certificate when that is due', 
       objects: objects.map((object) => ({ ...object, metadata: { ...object.metadata, namespace: 'auth' } })),
     },
   })
+  const aged = {
+    ...authority,
+    metadata: {
+      ...authority.metadata,
+      annotations: { ...authority.metadata.annotations, 'sallyport/renew-after': '1000000000' },
+    },
+  }
+  const replaced = [
+    path('notEqual', 0, 'tls.crt', authorityText),
+    ...newCertificate,
+    {
+      documentIndex: 2,
+      matchRegex: {
+        path: 'webhooks[0].clientConfig.caBundle',
+        decodeBase64: true,
+        pattern: `(?s)BEGIN CERTIFICATE.+BEGIN CERTIFICATE.+${decoded(authorityText).split('\n')[2]!.replace(/[+/]/g, '.')}`,
+      },
+    },
+  ]
   const suite = {
     suite: 'upgrades',
     templates: ['webhook.yaml'],
@@ -194,19 +215,9 @@ test('upgrades keep the authority, and renew the certificate when that is due', 
         it: 'replaces the authority, and trusts both',
         set: { 'tls.generated.generation': 2 },
         ...there(authority, certificate),
-        asserts: [
-          path('notEqual', 0, 'tls.crt', authorityText),
-          ...newCertificate,
-          {
-            documentIndex: 2,
-            matchRegex: {
-              path: 'webhooks[0].clientConfig.caBundle',
-              decodeBase64: true,
-              pattern: `(?s)BEGIN CERTIFICATE.+BEGIN CERTIFICATE.+${decoded(authorityText).split('\n')[2]!.replace(/[+/]/g, '.')}`,
-            },
-          },
-        ],
+        asserts: replaced,
       },
+      { it: 'replaces an authority that what it signs would outlive', ...there(aged, certificate), asserts: replaced },
     ],
   }
   // Only helm-unittest has a cluster to look things up in. A suite with a key in it is in no repository.
@@ -215,7 +226,7 @@ test('upgrades keep the authority, and renew the certificate when that is due', 
   const said = await run(tools['helm-unittest'], ['--file', 'tests/upgrade_test.yaml', folderOf!('injector')], {
     timeout: 120_000,
   })
-  t.match(said, /Tests: +5 passed, 5 total/)
+  t.match(said, /Tests: +6 passed, 6 total/)
 })
 
 test('injected Pods are closed but for their sidecars’ ports', { skip }, async (t) => {
@@ -247,12 +258,35 @@ const refused: [set: string, says: RegExp][] = [
   ['injected.namespaces={auth}', /injected\.namespaces: auth /],
   ['injected.namespaces={kube-system}', /injected\.namespaces: .*kube-system/],
   ['injected.ports={7000}', /injected\.ports: /],
+  ['webhook.whenExposed=allow', /whenExposed/],
+  ['sidecar.networkPolicy.additional[0].ports[0].port=3000', /sidecar\.networkPolicy\.additional: /],
+  ['sidecar.isolation=networkPolicy', /sidecar\.isolation: networkPolicy needs injected\.namespaces/],
+  ['sidecar.isolation=null', /isolation/],
+  ['injected.labels.sallyport/inject=x', /injected\.labels: sallyport\/inject /],
+  ['injected.annotations.sallyport/port=x', /injected\.annotations: sallyport\/port /],
   ['sidecar.routes[0].path=/a', /sidecar\.routes: /],
   ['sidecar.issuer.url=', /sidecar\.issuer\.url: /],
   ['sidecar.feedToken.secret=', /sidecar\.feedToken\.secret: /],
   ['sidecar.admin.port=8080', /sidecar\.admin\.port: /],
   ['sidecar.settings.MAX_STALENESS=soon', /settings.MAX_STALENESS/],
 ]
+
+test('refused: what contradicts itself', { skip }, async (t) => {
+  const ignore = ['webhook.optOut=false', 'webhook.failurePolicy=Ignore']
+  await t.rejects(rendered([...MINIMAL, ...ignore]), { message: /webhook\.failurePolicy: Ignore lets Pods/ })
+  const open = ['injected.namespaces={shop}', 'sidecar.networkPolicy.enabled=false']
+  await t.rejects(rendered([...MINIMAL, ...open]), { message: /sidecar\.networkPolicy\.enabled: is needed/ })
+})
+
+test('the injector knows which namespaces have a policy', { skip }, async (t) => {
+  const envOf = async (values: string[]) =>
+    environmentOf(objectOf(await rendered([...MINIMAL, ...values]), 'Deployment').spec.template.spec.containers[0])
+  t.match(await envOf(['injected.namespaces={shop,billing}', 'webhook.whenExposed=refuse']), {
+    INJECTOR_GUARDED_NAMESPACES: 'shop,billing',
+    INJECTOR_WHEN_EXPOSED: 'refuse',
+  })
+  t.notOk('INJECTOR_GUARDED_NAMESPACES' in (await envOf([])))
+})
 
 for (const [set, says] of refused) {
   test(`refused: ${set}`, { skip }, async (t) => {

@@ -55,6 +55,25 @@ test('production: several issuers that a drain of nodes, an upgrade and an outag
   t.same(objectOf(objects, 'ConfigMap', map).data, objectOf(objects, 'ConfigMap', 'sallyport-issuer').data)
 })
 
+test('the Job that migrates reaches the stores and nothing else, and nobody reaches it', { skip }, async (t) => {
+  const objects = await rendered('production')
+  const { metadata, spec } = objectOf(objects, 'NetworkPolicy', 'sallyport-issuer-migrate')
+  const { labels } = objectOf(objects, 'Job').spec.template.metadata
+  t.match(labels, spec.podSelector.matchLabels)
+  t.notMatch(labels, objectOf(objects, 'NetworkPolicy', 'sallyport-issuer').spec.podSelector.matchLabels)
+  t.same(spec.ingress, [])
+  t.same(
+    spec.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports.map(({ port }) => port)),
+    [53, 53, 27017, 6380],
+    'DNS, MongoDB, Redis; not Kafka, not mail',
+  )
+  t.equal(metadata.annotations?.['helm.sh/hook'], 'pre-install,pre-upgrade')
+  const weight = (name: string) => Number(objectOf(objects, name).metadata.annotations?.['helm.sh/hook-weight'])
+  t.ok(Number(metadata.annotations?.['helm.sh/hook-weight']) < weight('Job'), 'it is there before the Job')
+  const open = await rendered('production', ['--set', 'networkPolicy.enabled=false'])
+  t.equal(open.filter(({ kind }) => kind === 'NetworkPolicy').length, 0)
+})
+
 test('embedded: one issuer at a time, on a volume that outlives the release', { skip }, async (t) => {
   const objects = await rendered('embedded')
   const { spec } = objectOf(objects, 'Deployment')

@@ -6,6 +6,7 @@ import { addProcessMetrics, createMetrics } from '../../shared/metrics.ts'
 import { chartsFolder } from './charts.ts'
 
 const ISSUER = join(chartsFolder, 'issuer')
+const ALERTS = [join(ISSUER, 'alerts.yaml'), join(chartsFolder, 'injector/alerts.yaml')]
 const DOCUMENTED = readFileSync(join(chartsFolder, '../docs/metrics.md'), 'utf8')
 
 interface Metric {
@@ -14,7 +15,7 @@ interface Metric {
 }
 
 async function knownMetrics(): Promise<Map<string, Metric>> {
-  const known = new Map<string, Metric>()
+  const known = new Map<string, Metric>(Object.entries(OF_KUBERNETES))
   for (const [, name, type, labels] of DOCUMENTED.matchAll(/^\| `(\w+)` \| (\w+) \| (.*?) \|/gm)) {
     const before = known.get(name!)?.labels ?? []
     known.set(name!, {
@@ -30,28 +31,37 @@ async function knownMetrics(): Promise<Map<string, Metric>> {
 
 /** Labels that Prometheus adds. */
 const TARGET_LABELS = ['namespace', 'pod', 'le']
-const WORDS = /^(sum|max|min|avg|count|by|rate|increase|time|histogram_quantile|on|without)$/
+const WORDS =
+  /^(sum|max|min|avg|count|by|rate|increase|time|histogram_quantile|on|without|and|or|unless|offset|absent)$/
+/** Metrics of API servers (kubernetes.io/docs/reference/instrumentation/metrics), which tell of what the injector can't. */
+const OF_KUBERNETES: Record<string, Metric> = {
+  apiserver_admission_webhook_fail_open_count: { type: 'counter', labels: ['name', 'type'] },
+  apiserver_admission_webhook_rejection_count: {
+    type: 'counter',
+    labels: ['error_type', 'name', 'operation', 'rejection_code', 'type'],
+  },
+}
 
 /** The metrics in an expression, each with the labels that are asked of something in it. */
 function usedIn(expr: string): { metrics: string[]; labels: string[] } {
   const bare = expr.replace(/"[^"]*"/g, '').replace(/\[[^\]]*\]/g, '')
   const selected = [...bare.matchAll(/(\w+)\s*(?:=~|!~|!=|=(?!=))/g)].map(([, label]) => label!)
-  const grouped = [...bare.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list]) =>
+  const grouped = [...bare.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].flatMap(([, list]) =>
     list!.split(',').map((label) => label.trim()),
   )
-  const names = bare.replace(/\{[^}]*\}/g, '').replace(/\bby \([^)]*\)/g, '')
+  const names = bare.replace(/\{[^}]*\}/g, '').replace(/\b(?:by|on) \([^)]*\)/g, '')
   const metrics = [...names.matchAll(/\b[a-z]\w+/g)].map(([name]) => name).filter((name) => !WORDS.test(name))
   return { metrics, labels: [...selected, ...grouped] }
 }
 
 async function expressions(): Promise<{ where: string; expr: string }[]> {
   const dashboard = JSON.parse(readFileSync(join(ISSUER, 'dashboards/sallyport.json'), 'utf8'))
-  const alerts = parse(readFileSync(join(ISSUER, 'alerts.yaml'), 'utf8'))
+  const groups = ALERTS.flatMap((file) => parse(readFileSync(file, 'utf8')).groups)
   return [
     ...dashboard.panels.flatMap((panel: { title: string; targets?: { expr: string }[] }) =>
       (panel.targets ?? []).map(({ expr }) => ({ where: `panel ${panel.title}`, expr })),
     ),
-    ...alerts.groups.flatMap(({ rules }: { rules: { alert: string; expr: string }[] }) =>
+    ...groups.flatMap(({ rules }: { rules: { alert: string; expr: string }[] }) =>
       rules.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })),
     ),
   ]
@@ -68,7 +78,10 @@ test('dashboard and alerts ask for metrics and labels that there are', async (t)
       const base = name.replace(/_(bucket|sum|count)$/, '')
       const metric = known.get(name) ?? (known.get(base)?.type === 'histogram' ? known.get(base) : undefined)
       t.ok(metric, `${where}: ${name}`)
-      if (metric?.type === 'counter') t.match(expr, /rate\(|increase\(/, `${where}: ${name} only grows`)
+      const isPresence = new RegExp(`(absent\\(|\\bon \\([^)]*\\) )${name}`).test(expr)
+      if (metric?.type === 'counter' && !isPresence) {
+        t.match(expr, /rate\(|increase\(/, `${where}: ${name} only grows`)
+      }
       return metric
     })
     for (const label of labels) {
@@ -95,4 +108,24 @@ test('each panel has a place and an id of its own', async (t) => {
   const places = panels.map(({ gridPos: { x, y } }: { gridPos: { x: number; y: number } }) => `${x} ${y}`)
   t.equal(new Set(places).size, panels.length)
   t.equal(new Set(panels.map(({ id }: { id: number }) => id)).size, panels.length)
+})
+
+test('each alert says in words what is wrong and how bad it is, and no other has its name', async (t) => {
+  const rules: { alert: string; labels?: object; annotations?: object }[] = ALERTS.flatMap((file) =>
+    parse(readFileSync(file, 'utf8')).groups.flatMap(({ rules }: { rules: object[] }) => rules),
+  )
+  t.equal(new Set(rules.map(({ alert }) => alert)).size, rules.length)
+  for (const { alert, labels, annotations } of rules) {
+    t.match(labels, { severity: /^(critical|warning)$/ }, alert)
+    t.match(annotations, { summary: /^[A-Z].*[^.]$/, description: /\.$/ }, alert)
+  }
+})
+
+test('what is in no namespace of the dashboard is in none of its lists', async (t) => {
+  const { templating } = JSON.parse(readFileSync(join(ISSUER, 'dashboards/sallyport.json'), 'utf8'))
+  const { query } = templating.list.find(({ name }: { name: string }) => name === 'namespace').query
+  const [, names = ''] = /__name__=~"([^"]*)"/.exec(query) ?? []
+  const known = await knownMetrics()
+  for (const name of names.split('|')) t.ok(known.has(name), name)
+  t.equal(names.split('|').length, 3, 'one metric of each: sidecar, issuer, injector')
 })

@@ -4,7 +4,7 @@ import { test } from 'tap'
 import { parse } from 'yaml'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { checkObjects, missingChartTools } from '../servers/kubeconform.ts'
-import { chartNames, chartsFolder, ciValues, helm, NEWEST, OLDEST, prepareCharts, render } from './charts.ts'
+import { applications, chartNames, chartsFolder, ciValues, NEWEST, OLDEST, prepareCharts, render } from './charts.ts'
 import { type KubernetesObject, objectsOf } from './objects.ts'
 
 const skip = await missingChartTools()
@@ -21,26 +21,11 @@ const FOREIGN = [
   'Issuer',
 ]
 
-const isLibrary = (chart: string) =>
-  parse(readFileSync(join(chartsFolder, chart, 'Chart.yaml'), 'utf8')).type === 'library'
-const applications = chartNames.filter((chart) => !isLibrary(chart))
-
 for (const chart of chartNames) {
   test(`${chart}: begins with the oldest version of Kubernetes that is tested`, async (t) => {
     const { kubeVersion } = parse(readFileSync(join(chartsFolder, chart, 'Chart.yaml'), 'utf8'))
     t.equal(kubeVersion, `>=${OLDEST}-0`)
   })
-
-  for (const generation of ['helm3', 'helm4'] as const) {
-    for (const file of isLibrary(chart) ? [undefined] : ciValues(chart)) {
-      test(`${chart}: ${generation} lint ${file ? basename(file) : ''}`, { skip }, async (t) => {
-        const values = file ? ['-f', file] : []
-        const said = await helm(generation, ['lint', '--strict', '--kube-version', NEWEST, ...values, folderOf!(chart)])
-        t.match(said, /1 chart\(s\) linted, 0 chart\(s\) failed/)
-        t.notMatch(said, /\[(WARNING|ERROR)\]/)
-      })
-    }
-  }
 }
 
 for (const chart of applications) {
@@ -77,39 +62,4 @@ test('what Kubernetes does not know is refused', { skip }, async (t) => {
   await t.rejects(checkObjects(file, NEWEST, FOREIGN), /sellector/)
   writeFileSync(file, JSON.stringify({ ...wrong, kind: 'Servise' }))
   await t.rejects(checkObjects(file, OLDEST, FOREIGN), /Servise/)
-})
-
-test('every Pod may do as little as possible, and no secret is in an object', { skip }, async (t) => {
-  for (const chart of applications) {
-    for (const file of ciValues(chart)) {
-      const objects = objectsOf(await render(folderOf!(chart), { files: [file] }))
-      t.same(
-        objects.filter(({ kind }) => kind === 'Secret' && chart !== 'injector'),
-        [],
-        `${chart}: no Secret`,
-      )
-      for (const object of objects) {
-        const pod = object.kind === 'Pod' ? object.spec : object.spec?.template?.spec
-        if (pod?.containers === undefined) continue
-        const name = `${chart} ${basename(file)}: ${nameOf(object)}`
-        for (const container of [...pod.containers, ...(pod.initContainers ?? [])]) {
-          const security = { ...pod.securityContext, ...container.securityContext }
-          t.match(
-            security,
-            {
-              runAsNonRoot: true,
-              readOnlyRootFilesystem: true,
-              allowPrivilegeEscalation: false,
-              capabilities: { drop: ['ALL'] },
-              seccompProfile: { type: 'RuntimeDefault' },
-            },
-            `${name}, ${container.name}`,
-          )
-          t.ok(container.resources?.requests?.cpu && container.resources?.limits?.memory, `${name}: resources`)
-          t.notMatch(JSON.stringify(container.command ?? []), /"(sh|bash|\/bin\/sh)"/, `${name}: no shell`)
-        }
-        if (chart !== 'injector') t.equal(pod.automountServiceAccountToken, false, `${name}: no token`)
-      }
-    }
-  }
 })

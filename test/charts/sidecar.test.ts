@@ -9,24 +9,14 @@ import { missingChartTools } from '../servers/kubeconform.ts'
 import { ciValues, prepareCharts, render } from './charts.ts'
 import { environmentOf, objectOf, objectsOf } from './objects.ts'
 import { withFiles } from './secret-files.ts'
+import { FIXTURE, jsonArgs, open, pod, sidecar } from './service-chart.ts'
 
 // The library through a team's chart: its Pod and its Service are what each row says.
 
 const skip = await missingChartTools()
-const folderOf = skip ? undefined : await prepareCharts([join(import.meta.dirname, 'fixtures/service')])
-
+const folderOf = skip ? undefined : await prepareCharts([FIXTURE])
 const renderWith = (values: object, kubeVersion?: string) =>
   render(folderOf!('service'), { args: jsonArgs(values), kubeVersion })
-
-/** A value may hold anything, so it goes as JSON, field by field. */
-const jsonArgs = (values: object) =>
-  Object.entries(values).flatMap(([key, value]) => ['--set-json', `${key}=${JSON.stringify(value)}`])
-
-const pod = (container: object, more = {}) => ({
-  pod: { containers: [{ name: 'orders', image: 'orders', ...container }], ...more },
-})
-const sidecar = (values: object) => ({ sidecar: values })
-const open = { isolation: 'networkPolicy' }
 
 const AROUND = /reachable around the sidecar|lead around the sidecar/
 

@@ -24,6 +24,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: sallyport
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Namespaces that are left alone, as a list in JSON. */ -}}
+{{- define "sallyport.injector.excluded" -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson -}}
 {{- end }}
 
 {{- define "sallyport.injector.serviceAccountName" -}}
@@ -53,4 +61,13 @@ app.kubernetes.io/part-of: sallyport
 {{- define "sallyport.injector.dnsNames" -}}
 {{- $service := printf "%s.%s.svc" (include "sallyport.injector.fullname" .) .Release.Namespace -}}
 {{- toYaml (list $service (printf "%s.cluster.local" $service)) -}}
+{{- end }}
+
+{{- /* A user or a group that is null or 0 is left out: some platforms assign their own and refuse any other. */ -}}
+{{- define "sallyport.injector.podSecurityContext" -}}
+{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- range $name := list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if not (get $context $name) }}{{ $_ := unset $context $name }}{{ end -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end }}

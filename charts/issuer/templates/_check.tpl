@@ -25,16 +25,16 @@
 {{- if and (or $v.mongodb.enabled $v.redis.enabled) (not $v.secrets.keys.masterKey) -}}
 {{- $problems = append $problems "secrets.keys.masterKey: is needed with mongodb.enabled or redis.enabled" -}}
 {{- end -}}
-{{- if and $v.mongodb.enabled (not $v.mongodb.url) (not $v.secrets.keys.mongoUrl) -}}
+{{- if and $v.mongodb.enabled (not $v.mongodb.url) (not $v.secrets.keys.mongoUrl) (not $v.mongodb.deploy.enabled) -}}
 {{- $problems = append $problems "mongodb.url: is needed, or secrets.keys.mongoUrl" -}}
 {{- end -}}
-{{- if and $v.redis.enabled (not $v.redis.url) (not $v.secrets.keys.redisUrl) -}}
+{{- if and $v.redis.enabled (not $v.redis.url) (not $v.secrets.keys.redisUrl) (not $v.redis.deploy.enabled) -}}
 {{- $problems = append $problems "redis.url: is needed, or secrets.keys.redisUrl" -}}
 {{- end -}}
 {{- if and (not $v.kafka.enabled) (not $v.secrets.keys.feedToken) -}}
 {{- $problems = append $problems "secrets.keys.feedToken: is needed without kafka.enabled: sidecars have to have a feed" -}}
 {{- end -}}
-{{- if and $v.kafka.enabled (not $v.kafka.brokers) -}}
+{{- if and $v.kafka.enabled (not $v.kafka.brokers) (not $v.kafka.deploy.enabled) -}}
 {{- $problems = append $problems "kafka.brokers: is needed with kafka.enabled" -}}
 {{- end -}}
 {{- if and $v.kafka.ca (not $v.kafka.tls) -}}
@@ -64,8 +64,19 @@
 {{- if and (eq $v.migration.mode "job") $v.secrets.externalSecret.enabled -}}
 {{- $problems = append $problems "migration.mode: job runs before the ExternalSecret is there; use init, or secrets.existingSecret" -}}
 {{- end -}}
+{{- $problems = concat $problems (include "sallyport.issuer.deployProblems" . | fromYamlArray) -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- $problems = append $problems "ingress.host: is needed with ingress.enabled" -}}
+{{- end -}}
+{{- range $path := $v.ingress.paths -}}
+{{- range $inside := list "/metrics" "/livez" "/readyz" "/health" "/revocations" -}}
+{{- if or (hasPrefix (trimSuffix "/" $path) $inside) (hasPrefix (printf "%s/" $inside) $path) -}}
+{{- $problems = append $problems (printf "ingress.paths: %s would make %s public" $path $inside) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (ne $v.service.type "ClusterIP") (not (and $v.networkPolicy.enabled $v.networkPolicy.from)) -}}
+{{- $problems = append $problems (printf "networkPolicy.from: is needed with service.type %s, which publishes /metrics and the feed as well" $v.service.type) -}}
 {{- end -}}
 {{- if and $v.settings.REQUIRE_VERIFIED_EMAIL (not $v.secrets.keys.smtpUrl) -}}
 {{- if has (toString $v.settings.REQUIRE_VERIFIED_EMAIL) (list "on" "true") -}}
@@ -78,4 +89,24 @@
 {{- if $problems -}}
 {{- fail (printf "\n\nThese values are wrong:\n- %s\n" (join "\n- " $problems)) -}}
 {{- end -}}
+{{- end }}
+
+{{- /* What does not go with stores that the chart runs itself. */ -}}
+{{- define "sallyport.issuer.deployProblems" -}}
+{{- $v := .Values -}}
+{{- $problems := list -}}
+{{- range $store, $address := dict "mongodb" "url" "redis" "url" "kafka" "brokers" -}}
+{{- $part := index $v $store -}}
+{{- if $part.deploy.enabled -}}
+{{- if not $part.enabled }}{{ $problems = append $problems (printf "%s.deploy.enabled: needs %s.enabled" $store $store) }}{{ end -}}
+{{- if index $part $address }}{{ $problems = append $problems (printf "%s.%s: not together with %s.deploy.enabled" $store $address $store) }}{{ end -}}
+{{- if $part.ca }}{{ $problems = append $problems (printf "%s.ca: not together with %s.deploy.enabled, which has no TLS" $store $store) }}{{ end -}}
+{{- if eq $v.migration.mode "job" }}{{ $problems = append $problems (printf "migration.mode: job runs before the store of %s.deploy.enabled is there; use init" $store) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $v.kafka.deploy.enabled -}}
+{{- if or $v.kafka.tls $v.kafka.sasl.mechanism }}{{ $problems = append $problems "kafka.deploy.enabled: has neither TLS nor a login; leave out kafka.tls and kafka.sasl.mechanism" }}{{ end -}}
+{{- if $v.kafka.strimziTopic.enabled }}{{ $problems = append $problems "kafka.strimziTopic.enabled: not together with kafka.deploy.enabled" }}{{ end -}}
+{{- end -}}
+{{- toYaml $problems -}}
 {{- end }}

@@ -24,6 +24,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: sallyport
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Of the migration's Pod. Not those of the issuer: no Service and no policy of its may take this Pod for one. */ -}}
+{{- define "sallyport.issuer.migrationLabels" -}}
+app.kubernetes.io/name: {{ include "sallyport.issuer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: migration
 {{- end }}
 
 {{- define "sallyport.issuer.serviceAccountName" -}}

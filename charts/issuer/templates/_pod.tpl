@@ -8,10 +8,22 @@
 {{- if $keys.signingKey }}{{ $_ := set $files "SIGNING_KEY" $keys.signingKey }}{{ end -}}
 {{- if $keys.signingKeyPassphrase }}{{ $_ := set $files "SIGNING_KEY_PASSPHRASE" $keys.signingKeyPassphrase }}{{ end -}}
 {{- if $keys.smtpUrl }}{{ $_ := set $files "SMTP_URL" $keys.smtpUrl }}{{ end -}}
-{{- if and $v.mongodb.enabled (not $v.mongodb.url) }}{{ $_ := set $files "MONGO_URL" $keys.mongoUrl }}{{ end -}}
-{{- if and $v.redis.enabled (not $v.redis.url) }}{{ $_ := set $files "REDIS_URL" $keys.redisUrl }}{{ end -}}
+{{- if and $v.mongodb.enabled (not $v.mongodb.url) (not $v.mongodb.deploy.enabled) }}{{ $_ := set $files "MONGO_URL" $keys.mongoUrl }}{{ end -}}
+{{- if and $v.redis.enabled (not $v.redis.url) (not $v.redis.deploy.enabled) }}{{ $_ := set $files "REDIS_URL" $keys.redisUrl }}{{ end -}}
 {{- if and $v.kafka.enabled $v.kafka.sasl.mechanism }}{{ $_ := set $files "KAFKA_SASL_PASSWORD" $keys.kafkaPassword }}{{ end -}}
 {{- toYaml $files -}}
+{{- end }}
+
+{{- /* Addresses, with their passwords, of stores that the chart runs itself. */ -}}
+{{- define "sallyport.issuer.deployedUrls" -}}
+{{- $urls := list -}}
+{{- if and .Values.mongodb.enabled .Values.mongodb.deploy.enabled }}{{ $urls = append $urls "MONGO_URL" }}{{ end -}}
+{{- if and .Values.redis.enabled .Values.redis.deploy.enabled }}{{ $urls = append $urls "REDIS_URL" }}{{ end -}}
+{{- toYaml $urls -}}
+{{- end }}
+
+{{- define "sallyport.issuer.brokers" -}}
+{{- if .Values.kafka.deploy.enabled }}{{ include "sallyport.issuer.kafkaBroker" . }}{{ else }}{{ join "," .Values.kafka.brokers }}{{ end -}}
 {{- end }}
 
 {{- /* Certificate authorities by the setting that names their file. */ -}}
@@ -29,11 +41,12 @@
 {{- $v := .Values -}}
 {{- $env := dict "ISSUER_HOST" $v.host "ISSUER_PORT" "4000" "DATA_DIR" "/data" "ISSUER_URL" (include "sallyport.issuer.url" .) "AUDIENCE" (join "," $v.audience) "SHUTDOWN_DEADLINE" (printf "%vs" $v.shutdown.deadlineSeconds) -}}
 {{- range $name, $file := include "sallyport.issuer.secretFiles" . | fromYaml }}{{ $_ := set $env (printf "%s_FILE" $name) (printf "/run/secrets/sallyport/%s" $name) }}{{ end -}}
+{{- range $name := include "sallyport.issuer.deployedUrls" . | fromYamlArray }}{{ $_ := set $env (printf "%s_FILE" $name) (printf "/run/secrets/stores/%s" $name) }}{{ end -}}
 {{- range $name, $ca := include "sallyport.issuer.authorities" . | fromYaml }}{{ $_ := set $env (printf "%s_FILE" $name) (printf "/run/authorities/%s/ca.crt" $name) }}{{ end -}}
 {{- if and $v.mongodb.enabled $v.mongodb.url }}{{ $_ := set $env "MONGO_URL" $v.mongodb.url }}{{ end -}}
 {{- if and $v.redis.enabled $v.redis.url }}{{ $_ := set $env "REDIS_URL" $v.redis.url }}{{ end -}}
 {{- if $v.kafka.enabled -}}
-{{- $_ := set $env "KAFKA_BROKERS" (join "," $v.kafka.brokers) -}}
+{{- $_ := set $env "KAFKA_BROKERS" (include "sallyport.issuer.brokers" .) -}}
 {{- $_ := set $env "KAFKA_TOPIC" $v.kafka.topic -}}
 {{- if $v.kafka.tls }}{{ $_ := set $env "KAFKA_TLS" "on" }}{{ end -}}
 {{- with $v.kafka.sasl.mechanism }}{{ $_ := set $env "KAFKA_SASL_MECHANISM" . }}{{ $_ := set $env "KAFKA_SASL_USERNAME" $v.kafka.sasl.username }}{{ end -}}
@@ -59,6 +72,11 @@
 - name: secrets
   mountPath: /run/secrets/sallyport
   readOnly: true
+{{- if include "sallyport.issuer.deployedUrls" . | fromYamlArray }}
+- name: stores
+  mountPath: /run/secrets/stores
+  readOnly: true
+{{- end }}
 {{- range $name, $ca := include "sallyport.issuer.authorities" . | fromYaml }}
 - name: {{ $name | lower | replace "_" "-" }}
   mountPath: /run/authorities/{{ $name }}
@@ -91,6 +109,16 @@
       - key: {{ $key }}
         path: {{ $name }}
       {{- end }}
+{{- with include "sallyport.issuer.deployedUrls" . | fromYamlArray }}
+- name: stores
+  secret:
+    secretName: {{ include "sallyport.issuer.storesSecret" $ }}
+    defaultMode: 0440
+    items:
+      {{- range . }}
+      - { key: {{ . }}, path: {{ . }} }
+      {{- end }}
+{{- end }}
 {{- range $name, $ca := include "sallyport.issuer.authorities" . | fromYaml }}
 - name: {{ $name | lower | replace "_" "-" }}
   {{- if $ca.configMap }}
@@ -117,4 +145,13 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
+{{- end }}
+
+{{- /* A user or a group that is null or 0 is left out: some platforms assign their own and refuse any other. */ -}}
+{{- define "sallyport.issuer.podSecurityContext" -}}
+{{- $context := deepCopy .Values.podSecurityContext -}}
+{{- range $name := list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if not (get $context $name) }}{{ $_ := unset $context $name }}{{ end -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end }}

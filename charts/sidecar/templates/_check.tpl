@@ -3,6 +3,20 @@ What would let somebody reach the service around its sidecar, or keep the sideca
 of the field. Takes context, values and pod (metadata and spec of a Pod template).
 */ -}}
 {{- define "sallyport.sidecar.check" -}}
+{{- $problems := include "sallyport.sidecar.kindProblems" .values | fromYamlArray -}}
+{{- /* What is of the wrong kind can't be looked at any further. */ -}}
+{{- if not $problems -}}
+{{- range $name := list "sallyport.sidecar.valueProblems" "sallyport.sidecar.policyProblems" "sallyport.sidecar.podProblems" -}}
+{{- $problems = concat $problems (include $name $ | fromYamlArray) -}}
+{{- end -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\nThese values are wrong:\n- %s\n" (join "\n- " $problems)) -}}
+{{- end -}}
+{{- end }}
+
+{{- /* What keeps the sidecar from working. */ -}}
+{{- define "sallyport.sidecar.valueProblems" -}}
 {{- $v := .values -}}
 {{- $port := int $v.service.port -}}
 {{- $problems := list -}}
@@ -20,67 +34,50 @@ of the field. Takes context, values and pod (metadata and spec of a Pod template
 {{- end -}}
 {{- if and $v.podMonitor.enabled $v.networkPolicy.enabled (not $v.networkPolicy.metricsFrom) }}{{ $problems = append $problems "sidecar.networkPolicy.metricsFrom: is needed with sidecar.podMonitor.enabled: who Prometheus is" }}{{ end -}}
 {{- if and $v.podMonitor.enabled (has $v.admin.host (list "127.0.0.1" "::1")) }}{{ $problems = append $problems "sidecar.admin.host: Prometheus does not reach a loopback address; turn sidecar.podMonitor.enabled off" }}{{ end -}}
+{{- toYaml $problems -}}
+{{- end }}
+
+{{- /* What a NetworkPolicy would admit beside the sidecar's port. */ -}}
+{{- define "sallyport.sidecar.policyProblems" -}}
+{{- $v := .values -}}
+{{- $problems := list -}}
 {{- if and (eq $v.isolation "networkPolicy") (not $v.networkPolicy.enabled) }}{{ $problems = append $problems "sidecar.networkPolicy.enabled: without it the service is reachable around the sidecar; with sidecar.isolation loopback it may be off" }}{{ end -}}
 {{- range $i, $rule := $v.networkPolicy.additional -}}
 {{- $field := printf "sidecar.networkPolicy.additional[%d]" $i -}}
 {{- if not $rule.ports }}{{ $problems = append $problems (printf "%s.ports: is needed: a rule without ports admits all, the service's too" $field) }}{{ end -}}
-{{- range $rule.ports -}}
+{{- range $port := $rule.ports -}}
 {{- if not (regexMatch "^[0-9]+$" (toString .port)) -}}
 {{- $problems = append $problems (printf "%s.ports: %v is not a number; a name could be the service's port" $field (default "none" .port)) -}}
-{{- else if and (le (int .port) $port) (ge (int (default .port .endPort)) $port) (ne (default "TCP" .protocol) "UDP") -}}
-{{- $problems = append $problems (printf "%s.ports: %v is the service's: it would be reachable around the sidecar" $field $port) -}}
+{{- else -}}
+{{- range $guarded := include "sallyport.sidecar.guardedPorts" $v | splitList "," -}}
+{{- if and (le (int $port.port) (int $guarded)) (ge (int (default $port.port $port.endPort)) (int $guarded)) -}}
+{{- $problems = append $problems (printf "%s.ports: %v is the service's: it would be reachable around the sidecar" $field $guarded) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- $problems = concat $problems (include "sallyport.sidecar.podProblems" . | fromYamlArray) -}}
-{{- if $problems -}}
-{{- fail (printf "\n\nThese values are wrong:\n- %s\n" (join "\n- " $problems)) -}}
-{{- end -}}
-{{- end }}
-
-{{- define "sallyport.sidecar.podProblems" -}}
-{{- $v := .values -}}
-{{- $spec := .pod.spec -}}
-{{- $port := int $v.service.port -}}
-{{- $loopback := eq $v.isolation "loopback" -}}
-{{- $problems := list -}}
-{{- if $spec.hostNetwork }}{{ $problems = append $problems "hostNetwork: the Pod would have the network of its node, where others reach the service around the sidecar" }}{{ end -}}
-{{- range $container := concat (default list $spec.containers) (default list $spec.initContainers) -}}
-{{- $name := printf "container %s" $container.name -}}
-{{- if eq $container.name "sallyport" }}{{ $problems = append $problems (printf "%s: this is what the sidecar is called" $name) }}{{ end -}}
-{{- $portNames := list -}}
-{{- range $container.ports -}}
-{{- if has (int .containerPort) (list (int $v.port) (int $v.admin.port)) }}{{ $problems = append $problems (printf "%s, ports: %v is the sidecar's; change sidecar.port or sidecar.admin.port" $name .containerPort) }}{{ end -}}
-{{- if eq (int .containerPort) $port -}}
-{{- with .name }}{{ $portNames = append $portNames . }}{{ end -}}
-{{- if .hostPort -}}
-{{- $problems = append $problems (printf "%s, ports: hostPort %v would make the service reachable around the sidecar" $name .hostPort) -}}
-{{- else if $loopback -}}
-{{- $problems = append $problems (printf "%s, ports: %v is the service's, which nobody else may reach: leave it out and listen on 127.0.0.1, or set sidecar.isolation to networkPolicy" $name $port) -}}
+{{- range $mesh := ternary (list 4143 15006 15008) list (eq $v.isolation "networkPolicy") -}}
+{{- if and (le (int $port.port) $mesh) (ge (int (default $port.port $port.endPort)) $mesh) -}}
+{{- $problems = append $problems (printf "%s.ports: by %v a mesh carries what is meant for every port, the service's too; use sidecar.isolation loopback" $field $mesh) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- if $loopback -}}
-{{- range $kind := list "startupProbe" "readinessProbe" "livenessProbe" -}}
-{{- $probe := default dict (index $container $kind) -}}
-{{- range $way := list "httpGet" "tcpSocket" "grpc" -}}
-{{- $target := default dict (index $probe $way) -}}
-{{- if or (eq (toString $target.port) (toString $port)) (has $target.port $portNames) -}}
-{{- $problems = append $problems (printf "%s, %s: the kubelet asks at the Pod's address, where the service must not listen; use exec, or set sidecar.isolation to networkPolicy" $name $kind) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range $container.env -}}
-{{- if regexMatch "^(https?://)?(0\\.0\\.0\\.0|\\[?::\\]?|\\*)(:[0-9]+)?$|^:[0-9]+$" (toString .value) -}}
-{{- $problems = append $problems (printf "%s, env %s: %v is every address: the service would be reachable around the sidecar; use 127.0.0.1, or set sidecar.isolation to networkPolicy" $name .name .value) -}}
-{{- end -}}
-{{- end -}}
-{{- range concat (default list $container.command) (default list $container.args) -}}
-{{- if regexMatch "(^|[=\\s/])(0\\.0\\.0\\.0|\\[::\\]|::)(:[0-9]+)?($|\\s)" (toString .) -}}
-{{- $problems = append $problems (printf "%s, args: %v is every address: the service would be reachable around the sidecar; use 127.0.0.1, or set sidecar.isolation to networkPolicy" $name .) -}}
+{{- if and (le (int .port) (int $v.admin.port)) (ge (int (default .port .endPort)) (int $v.admin.port)) -}}
+{{- $problems = append $problems (printf "%s.ports: %v is the admin port; sidecar.networkPolicy.metricsFrom says who reaches that" $field $v.admin.port) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $problems -}}
+{{- end }}
+
+{{- /* The ports that nobody may reach but the sidecar: the service's, and those of routes that have another in the Pod. */ -}}
+{{- define "sallyport.sidecar.guardedPorts" -}}
+{{- $ports := list (toString (int .service.port)) -}}
+{{- /* Whatever its host: there are many names for this Pod. */ -}}
+{{- $address := `(?i)^(https?|h2c?)://[^/]*?(:0*([0-9]+))?(/.*)?$` -}}
+{{- range .routes -}}
+{{- if regexMatch $address (default "" .upstream) -}}
+{{- $port := regexReplaceAll $address .upstream "${3}" -}}
+{{- $ports = append $ports (default (ternary "443" "80" (has (regexReplaceAll $address .upstream "${1}" | lower) (list "https" "h2"))) $port) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," (uniq $ports) -}}
 {{- end }}

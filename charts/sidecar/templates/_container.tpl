@@ -82,7 +82,7 @@
 {{- define "sallyport.sidecar.probe" -}}
 {{- if has .values.admin.host (list "127.0.0.1" "::1" "localhost") -}}
 exec:
-  command: [node, /app/bin/sallyport.ts, health, {{ printf "http://%s:%v%s" (ternary "[::1]" .values.admin.host (eq .values.admin.host "::1")) .values.admin.port .path | quote }}]
+  command: [sallyport, health, {{ printf "http://%s:%v%s" (ternary "[::1]" .values.admin.host (eq .values.admin.host "::1")) .values.admin.port .path | quote }}]
 {{- else -}}
 httpGet: { path: {{ .path }}, port: {{ .values.admin.port }} }
 {{- end -}}
@@ -124,8 +124,12 @@ resources:
   {{- toYaml $v.resources | nindent 2 }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: 1000
-  runAsGroup: 1000
+  {{- with $v.runAsUser }}
+  runAsUser: {{ int64 . }}
+  {{- end }}
+  {{- with $v.runAsGroup }}
+  runAsGroup: {{ int64 . }}
+  {{- end }}
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }

@@ -6,10 +6,9 @@ that none of them can be forgotten.
   values    what differs from .Values.sidecar for this workload
 */ -}}
 {{- define "sallyport.sidecar.workload" -}}
-{{- $workload := include .workload .context | fromYaml -}}
-{{- if $workload.Error }}{{ fail (printf "%s is not YAML: %s" .workload $workload.Error) }}{{ end -}}
+{{- $workload := include "sallyport.sidecar.document" (dict "context" .context "template" .workload) | fromYaml -}}
 {{- if not (has $workload.kind (list "Deployment" "StatefulSet" "DaemonSet")) }}{{ fail (printf "%s: a Deployment, StatefulSet or DaemonSet is needed, this is %v" .workload $workload.kind) }}{{ end -}}
-{{- $parts := dict "context" .context "values" (include "sallyport.sidecar.values" . | fromYaml) "name" $workload.metadata.name "label" ($workload.metadata.name | trunc 63 | trimSuffix "-") "pod" $workload.spec.template -}}
+{{- $parts := dict "context" .context "values" (include "sallyport.sidecar.values" . | fromYaml) "name" $workload.metadata.name "namespace" (default "" $workload.metadata.namespace) "label" (include "sallyport.sidecar.label" $workload.metadata.name) "pod" $workload.spec.template "claims" $workload.spec.volumeClaimTemplates -}}
 {{- $_ := include "sallyport.sidecar.check" $parts -}}
 {{- $_ := set $workload.spec "template" (include "sallyport.sidecar.podTemplate" $parts | fromYaml) -}}
 {{- toYaml $workload }}
@@ -24,27 +23,38 @@ A Service before the sidecar: ports without a targetPort get the sidecar's, and 
   service          the name of a template that renders your Service
 */ -}}
 {{- define "sallyport.sidecar.service" -}}
-{{- $service := include .service .context | fromYaml -}}
-{{- if $service.Error }}{{ fail (printf "%s is not YAML: %s" .service $service.Error) }}{{ end -}}
+{{- $service := include "sallyport.sidecar.document" (dict "context" .context "template" .service) | fromYaml -}}
+{{- if ne $service.kind "Service" }}{{ fail (printf "%s: a Service is needed, this is %v" .service $service.kind) }}{{ end -}}
 {{- $v := include "sallyport.sidecar.values" . | fromYaml -}}
 {{- range $service.spec.ports -}}
 {{- $target := default $v.port .targetPort -}}
-{{- if or (not (regexMatch "^[0-9]+$" (toString $target))) (eq (int $target) (int $v.service.port)) -}}
+{{- if or (not (regexMatch "^[0-9]+$" (toString $target))) (has (toString $target) (include "sallyport.sidecar.guardedPorts" $v | splitList ",")) -}}
 {{- fail (printf "\n\nThese values are wrong:\n- Service %s, targetPort: %v would lead around the sidecar; leave it out, or name the number of another port\n" $service.metadata.name $target) -}}
+{{- end -}}
+{{- if eq (int $target) (int $v.admin.port) -}}
+{{- fail (printf "\n\nThese values are wrong:\n- Service %s, targetPort: %v is the sidecar's admin port, which is nobody's but the kubelet's and Prometheus'\n" $service.metadata.name $target) -}}
 {{- end -}}
 {{- $_ := set . "targetPort" (int $target) -}}
 {{- end -}}
 {{- toYaml $service -}}
 {{- end }}
 
+{{- /* The text of a template that renders one object. Takes context and template. */ -}}
+{{- define "sallyport.sidecar.document" -}}
+{{- $text := include .template .context | trim | trimPrefix "---" -}}
+{{- if regexMatch "(?m)^---" $text }}{{ fail (printf "%s: one document is needed; put others into templates of their own" .template) }}{{ end -}}
+{{- with (fromYaml $text).Error }}{{ fail (printf "%s is not YAML: %s" $.template .) }}{{ end -}}
+{{- $text -}}
+{{- end }}
+
 {{- /* The values, with `native` settled for this cluster. */ -}}
 {{- define "sallyport.sidecar.values" -}}
 {{- $v := mergeOverwrite (deepCopy .context.Values.sidecar) (deepCopy (default dict .values)) -}}
 {{- $can := semverCompare ">=1.29-0" .context.Capabilities.KubeVersion.Version -}}
-{{- if and (eq $v.native "always") (not $can) -}}
+{{- if and (eq (toString $v.native) "always") (not $can) -}}
 {{- fail (printf "\n\nThese values are wrong:\n- sidecar.native: always needs Kubernetes 1.29, this is %s\n" .context.Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- if eq $v.native "auto" }}{{ $_ := set $v "native" (ternary "always" "never" $can) }}{{ end -}}
+{{- if eq (toString $v.native) "auto" }}{{ $_ := set $v "native" (ternary "always" "never" $can) }}{{ end -}}
 {{- toYaml $v -}}
 {{- end }}
 
@@ -77,8 +87,13 @@ A Service before the sidecar: ports without a targetPort get the sidecar's, and 
 {{- $volumes := default list $spec.volumes -}}
 {{- range include "sallyport.sidecar.volumes" . | fromYamlArray }}{{ $volumes = append $volumes .volume }}{{ end -}}
 {{- $_ := set $spec "volumes" $volumes -}}
-{{- if not (hasKey $spec "terminationGracePeriodSeconds") }}{{ $_ := set $spec "terminationGracePeriodSeconds" (add $v.drain.delaySeconds $v.drain.deadlineSeconds 10) }}{{ end -}}
+{{- $_ := set $spec "terminationGracePeriodSeconds" (max (int (default 0 $spec.terminationGracePeriodSeconds)) (add $v.drain.delaySeconds $v.drain.deadlineSeconds 10)) -}}
 {{- toYaml $pod -}}
+{{- end }}
+
+{{- /* A workload's name as a label: one of its own also where the name is too long for a label. */ -}}
+{{- define "sallyport.sidecar.label" -}}
+{{- if le (len .) 63 }}{{ . }}{{ else }}{{ printf "%s-%s" (trunc 54 . | trimAll "-.") (sha256sum . | trunc 8) }}{{ end -}}
 {{- end }}
 
 {{- define "sallyport.sidecar.labels" -}}
@@ -95,6 +110,9 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ .name }}-sallyport
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
   labels:
     {{- include "sallyport.sidecar.labels" . | nindent 4 }}
 data:
@@ -111,6 +129,9 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: {{ .name }}-sallyport
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
   labels:
     {{- include "sallyport.sidecar.labels" . | nindent 4 }}
 spec:
@@ -145,6 +166,9 @@ apiVersion: monitoring.coreos.com/v1
 kind: PodMonitor
 metadata:
   name: {{ $.name }}-sallyport
+  {{- with $.namespace }}
+  namespace: {{ . }}
+  {{- end }}
   labels:
     {{- include "sallyport.sidecar.labels" $ | nindent 4 }}
     {{- with .labels }}

@@ -79,7 +79,7 @@ export function readReview(review: unknown): ReadReview {
 export function answerOf(uid: string, verdict: Verdict): AdmissionAnswer {
   if (verdict.outcome === 'refused') return refusal(uid, 403, verdict.message)
   const answer = allowed(uid)
-  if (verdict.outcome === 'injected') {
+  if ('patch' in verdict && verdict.patch.length > 0) {
     answer.response.patchType = 'JSONPatch'
     answer.response.patch = Buffer.from(JSON.stringify(verdict.patch)).toString('base64')
   }

@@ -23,7 +23,7 @@ export interface Added {
 }
 
 /** Where the rules for paths are, as the charts have it. */
-const ROUTES_VOLUME = 'sallyport-routes'
+export const ROUTES_VOLUME = 'sallyport-routes'
 const ROUTES_FOLDER = '/run/sallyport/routes'
 const ROUTES_FILE = 'routes.yaml'
 

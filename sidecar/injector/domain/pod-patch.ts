@@ -20,6 +20,13 @@ export function podPatch(pod: Pod, template: SidecarTemplate, added: Added, port
   ]
 }
 
+/** Where NetworkPolicies find a Pod that has brought its sidecar itself. @param port where that listens */
+export function markedPod({ labels, has }: Pod, port: string): AddOperation[] {
+  if (labels[INJECTED_LABEL] === port) return []
+  const { [INJECTED_LABEL]: _given, ...others } = labels
+  return completed('/metadata/labels', has.labels ? others : undefined, { [INJECTED_LABEL]: port })
+}
+
 function addedContainer({ has }: Pod, { isNative }: SidecarTemplate, { container }: Added): AddOperation[] {
   // Last: it does not keep the Pod's own steps waiting, and what other webhooks put first comes before it.
   return isNative

@@ -9,6 +9,9 @@ export interface PodUpstream {
   port: number | undefined
 }
 
+/** Names of ports that are beside a service: were one taken for it, the service itself would have no sidecar. */
+const BESIDE = /metric|prom|admin|manage|health|prob|debug|status/i
+
 /**
  * Where the service is. What a Pod says is always a port of its own: what others can reach without the sidecar is not
  * behind it.
@@ -23,18 +26,24 @@ export function upstreamOf({ containers }: Pod, settings: PodSettings, { env }: 
     const port = /:(\d{1,5})\/?$/.exec(usual)?.[1]
     return { address: usual, port: port === undefined ? undefined : Number(port) }
   }
-  const declared = [
-    ...new Set(containers.filter(({ stays }) => stays).flatMap(({ ports }) => ports.map((p) => p.port))),
-  ]
-  if (declared.length === 1) return at(declared[0]!)
-  const found = declared.length === 0 ? 'no container declares one' : `its containers declare ${declared.join(', ')}`
+  const services = containers.filter(({ isInit }) => !isInit).flatMap(({ ports }) => ports)
+  const declared = [...new Set(services.map(({ port }) => port))]
+  const [only] = services
+  if (declared.length === 1 && !services.some(({ name }) => BESIDE.test(name))) return at(only!.port)
+  const named = services.map(({ port, name }) => (name === '' ? port : `${port} (${name})`))
+  const found =
+    declared.length === 0 ? 'no container declares one' : `its containers declare ${[...new Set(named)].join(', ')}`
   return `annotation ${PREFIX}upstream-port: is needed: the port on which the service listens (${found})`
 }
 
-/** @returns what keeps service and sidecar from listening in one Pod, or opens a way around the sidecar */
+/**
+ * @param usual where the template has the sidecar listen: Services and NetworkPolicies of a namespace lead there
+ * @returns what keeps service and sidecar from listening in one Pod, or opens a way around the sidecar
+ */
 export function portConflict(
   containers: readonly PodContainer[],
   { proxy, admin }: SidecarPorts,
+  usual: SidecarPorts,
   upstream: number | undefined,
 ): string | undefined {
   if (proxy === admin) return `port ${proxy}: the sidecar needs two ports: ${PREFIX}port and ${PREFIX}admin-port`
@@ -46,12 +55,13 @@ export function portConflict(
   if (upstream !== undefined && owners.has(upstream)) {
     return `port ${upstream}: the sidecar listens on the port of the service itself; ${advice(upstream)}`
   }
+  if (upstream === usual.proxy || upstream === usual.admin) {
+    return `port ${upstream}: other Pods' sidecars have it, so what is meant for them would reach the service; let the service listen elsewhere`
+  }
   for (const { name, ports, stays } of containers) {
     if (!stays) continue
     const taken = ports.find(({ port }) => owners.has(port))
     if (taken) return `container ${name}: port ${taken.port} is the sidecar's; ${advice(taken.port)}`
-    const around = ports.find(({ port, onNode }) => onNode && port === upstream)
-    if (around) return `container ${name}: hostPort opens port ${around.port} of the service around the sidecar`
   }
   return undefined
 }

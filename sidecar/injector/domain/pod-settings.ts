@@ -6,6 +6,8 @@ export const PREFIX = 'sallyport/'
 export const INJECT_LABEL = `${PREFIX}inject`
 /** The label of each Pod that has been given the sidecar, with the sidecar's port, for NetworkPolicies to select by. */
 export const INJECTED_LABEL = `${PREFIX}injected`
+/** The label of Pods whose own chart has the sidecar in it (charts/sidecar). */
+export const SIDECAR_LABEL = `${PREFIX}sidecar`
 
 /** A name of an object as Kubernetes has it (RFC 1123 subdomain). */
 const objectName: Kind<string> = {

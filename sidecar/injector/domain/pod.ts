@@ -3,8 +3,7 @@ import { type Fields, isObject, member, objects, texts } from './document.ts'
 /** What a container says of a port. */
 export interface DeclaredPort {
   port: number
-  /** The same port of the node leads there, too. */
-  onNode: boolean
+  name: string
 }
 
 export interface PodContainer {
@@ -12,10 +11,22 @@ export interface PodContainer {
   image: string
   command: unknown
   args: unknown
+  /** It is an init container. */
+  isInit: boolean
   /** It goes on running while the service does: not a step before its start. */
   stays: boolean
   /** Its TCP ports. */
   ports: DeclaredPort[]
+  /** Ports of the node that lead to it, by whichever protocol. */
+  hostPorts: number[]
+  /** Ports, by number or name, at which the kubelet asks for its health. */
+  probed: unknown[]
+  /** What it is told by arguments and variables. */
+  told: string[]
+  /** Names of the volumes that it mounts. */
+  mounts: string[]
+  /** All of it. */
+  fields: Fields
 }
 
 /** One of the containers that are the service, and how it ends. */
@@ -28,6 +39,9 @@ export interface ServiceContainer {
 /** What Kubernetes takes where a Pod says nothing: seconds. */
 const DEFAULT_GRACE_S = 30
 
+/** No Pod has as many containers or volumes. */
+const MAX_ITEMS = 1000
+
 /** What the injector looks at in a Pod. */
 export interface Pod {
   labels: Readonly<Record<string, string>>
@@ -36,10 +50,12 @@ export interface Pod {
   containers: PodContainer[]
   /** Its containers without init containers, in their order. */
   services: ServiceContainer[]
-  volumeNames: string[]
+  volumes: readonly Fields[]
   pullSecretNames: string[]
   hostNetwork: boolean
   shareProcessNamespace: boolean
+  /** Names of the kernel's settings that it changes. */
+  sysctls: string[]
   restartPolicy: string
   terminationGracePeriodSeconds: number
   windows: boolean
@@ -64,6 +80,7 @@ export function readPod(object: unknown): Pod | string {
   for (const name of ['containers', 'initContainers', 'volumes', 'imagePullSecrets']) {
     const list = objects(member(spec, name))
     if (!list) return `spec.${name} is not a list of objects`
+    if (list.length > MAX_ITEMS) return `spec.${name} has more than ${MAX_ITEMS} items`
     lists[name] = list
   }
   const graceSeconds = member(spec, 'terminationGracePeriodSeconds')
@@ -73,17 +90,18 @@ export function readPod(object: unknown): Pod | string {
     labels,
     annotations,
     containers: [
-      ...initContainers.map((fields) => readContainer(fields, member(fields, 'restartPolicy') === 'Always')),
-      ...containers.map((fields) => readContainer(fields, true)),
+      ...initContainers.map((fields) => readContainer(fields, true)),
+      ...containers.map((fields) => readContainer(fields, false)),
     ],
     services: containers.map((fields) => ({
       name: nameOf(fields),
       hasLifecycle: isObject(member(fields, 'lifecycle')),
       hasPreStop: isObject(member(member(fields, 'lifecycle'), 'preStop')),
     })),
-    volumeNames: volumes.map(nameOf),
+    volumes,
     pullSecretNames: imagePullSecrets.map(nameOf),
     hostNetwork: member(spec, 'hostNetwork') === true,
+    sysctls: (objects(member(member(spec, 'securityContext'), 'sysctls')) ?? []).map(nameOf),
     shareProcessNamespace: member(spec, 'shareProcessNamespace') === true,
     restartPolicy: textOr(member(spec, 'restartPolicy'), 'Always'),
     terminationGracePeriodSeconds: typeof graceSeconds === 'number' ? graceSeconds : DEFAULT_GRACE_S,
@@ -100,19 +118,34 @@ export function readPod(object: unknown): Pod | string {
   }
 }
 
-function readContainer(fields: Fields, stays: boolean): PodContainer {
-  const ports = (objects(member(fields, 'ports')) ?? []).flatMap((declared) => {
-    const port = member(declared, 'containerPort')
-    if (typeof port !== 'number' || textOr(member(declared, 'protocol'), 'TCP') !== 'TCP') return []
-    return [{ port, onNode: typeof member(declared, 'hostPort') === 'number' }]
+const PROBES = ['startupProbe', 'readinessProbe', 'livenessProbe']
+const ASKED = ['httpGet', 'tcpSocket', 'grpc']
+
+function readContainer(fields: Fields, isInit: boolean): PodContainer {
+  const declared = objects(member(fields, 'ports')) ?? []
+  const ports = declared.flatMap((one) => {
+    const port = member(one, 'containerPort')
+    if (typeof port !== 'number' || textOr(member(one, 'protocol'), 'TCP') !== 'TCP') return []
+    return [{ port, name: nameOf(one) }]
   })
   return {
     name: nameOf(fields),
     image: textOr(member(fields, 'image'), ''),
     command: member(fields, 'command'),
     args: member(fields, 'args'),
-    stays,
+    isInit,
+    stays: !isInit || member(fields, 'restartPolicy') === 'Always',
     ports,
+    hostPorts: declared
+      .map((one) => member(one, 'hostPort'))
+      .filter((port) => typeof port === 'number' && port !== 0) as number[],
+    probed: PROBES.flatMap((probe) => ASKED.map((way) => member(member(member(fields, probe), way), 'port'))),
+    told: [
+      ...[member(fields, 'command'), member(fields, 'args')].flat(),
+      ...(objects(member(fields, 'env')) ?? []).map((variable) => member(variable, 'value')),
+    ].filter((text) => typeof text === 'string'),
+    mounts: (objects(member(fields, 'volumeMounts')) ?? []).map(nameOf),
+    fields,
   }
 }
 

@@ -86,7 +86,7 @@ function hasNames(list: readonly Fields[] | undefined): boolean {
 }
 
 /** The value that an environment variable has in the template itself, not by way of a Secret or a field. */
-export function literal(env: readonly EnvironmentVariable[], name: string): string | undefined {
+export function literal(env: readonly Fields[], name: string): string | undefined {
   const value = env.find((variable) => variable.name === name)?.value
   return typeof value === 'string' && value !== '' ? value : undefined
 }

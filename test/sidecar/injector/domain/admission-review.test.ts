@@ -66,7 +66,7 @@ test('what has no uid cannot be answered', async (t) => {
 test('an answer is as long as an API server takes it', async (t) => {
   const { response: refused } = answerOf('u', { outcome: 'refused', message: 'x'.repeat(100_000) })
   t.equal(refused.status?.message.length, 2000)
-  const { response } = answerOf('u', { outcome: 'present', warnings: ['x'.repeat(1000)] })
+  const { response } = answerOf('u', { outcome: 'present', patch: [], warnings: ['x'.repeat(1000)] })
   t.equal(response.warnings?.[0]?.length, 256)
   t.notOk('patch' in response)
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { type InjectionRules, inject } from '../../../../sidecar/injector/domain/inject.ts'
+import { inject as decide, type InjectionRules } from '../../../../sidecar/injector/domain/inject.ts'
 import { templatePorts } from '../../../../sidecar/injector/domain/pod-container.ts'
 import { readTemplate, type SidecarTemplate } from '../../../../sidecar/injector/domain/template.ts'
 import { patched, plainTemplate, podOf, TEMPLATE } from '../reviews.ts'
@@ -9,8 +9,11 @@ const USUAL = { proxy: 8080, admin: 8081 }
 
 function rulesOf(document: unknown = TEMPLATE, mayOptOut = true): InjectionRules {
   const template = readTemplate(document) as SidecarTemplate
-  return { template, ports: templatePorts(template, USUAL), mayOptOut }
+  const guarded = new Set(['shop'])
+  return { template, ports: templatePorts(template, USUAL), mayOptOut, guarded, whenExposed: 'refuse' }
 }
+
+const inject = (rules: InjectionRules, pod: unknown) => decide(rules, pod, 'shop')
 
 interface Result {
   metadata: { labels: Record<string, string>; annotations: Record<string, string> }
@@ -158,7 +161,8 @@ test('which service: the annotation, else the template, else the only port there
     const env = [...TEMPLATE.container.env, { name: 'UPSTREAM', value }]
     return rulesOf({ ...TEMPLATE, container: { ...TEMPLATE.container, env } })
   }
-  const upstream = (pod: unknown, rules?: InjectionRules) => envOf(created(pod, rules).spec.initContainers[0]).UPSTREAM
+  const upstream = (pod: unknown, rules?: InjectionRules) =>
+    envOf(created(pod, rules).spec.initContainers.at(-1)).UPSTREAM
   t.equal(upstream(podOf(), withUpstream('http://127.0.0.1:5000')), 'http://127.0.0.1:5000')
   const annotations = { 'sallyport/upstream-port': '6000' }
   t.equal(upstream(podOf({}, { annotations }), withUpstream('http://127.0.0.1:5000')), 'http://127.0.0.1:6000')
@@ -171,6 +175,9 @@ test('which service: the annotation, else the template, else the only port there
   t.match(message(podOf({ containers: [{ name: 'a' }] })), /upstream-port: is needed.*no container declares one/)
   const two = [{ containerPort: 4000 }, { containerPort: 5000 }]
   t.match(message(podOf({ containers: [{ name: 'a', ports: two }] })), /is needed.*declare 4000, 5000/)
+  const mesh = { initContainers: [{ name: 'mesh', restartPolicy: 'Always', ports: [{ containerPort: 15001 }] }] }
+  t.equal(upstream(podOf(mesh)), 'http://127.0.0.1:3000', 'the ports of sidecars are not the service’s')
+  t.match(message(podOf({ ...mesh, containers: [{ name: 'a' }] })), /no container declares one/)
   t.match(message(podOf(), withUpstream('http://127.0.0.1:8080')), /^port 8080: /)
 })
 
@@ -210,6 +217,46 @@ test('what cannot be is refused, with what to do', async (t) => {
       'around by hostPort',
       podOf(on({ containerPort: 3000, hostPort: 3000 })),
       /^container orders: hostPort opens port 3000/,
+    ],
+    [
+      'around by the hostPort of a port that is not said to be the service’s',
+      podOf(on({ containerPort: 9, hostPort: 9000, protocol: 'UDP' }), {
+        annotations: { 'sallyport/upstream-port': '3000' },
+      }),
+      /^container orders: hostPort opens port 9000/,
+    ],
+    [
+      'a service where the sidecars of others are',
+      podOf({}, { annotations: { 'sallyport/port': '9090', 'sallyport/upstream-port': '8080' } }),
+      /^port 8080: other Pods' sidecars have it/,
+    ],
+    [
+      'a service where the metrics of others are',
+      podOf({}, { annotations: { 'sallyport/admin-port': '9091', 'sallyport/upstream-port': '8081' } }),
+      /^port 8081: other Pods' sidecars have it/,
+    ],
+    [
+      'a kernel that lets others reach 127.0.0.1',
+      podOf({ securityContext: { sysctls: [{ name: 'net.ipv4.conf.all.route_localnet', value: '1' }] } }),
+      /route_localnet/,
+    ],
+    [
+      'another network, where no policy holds',
+      podOf({}, { annotations: { 'k8s.v1.cni.cncf.io/networks': 'macvlan' } }),
+      /port 3000 is declared/,
+    ],
+    [
+      'more containers than there can be',
+      podOf({ containers: Array.from({ length: 1001 }, () => ({ name: 'a' })) }),
+      /spec\.containers has more than 1000 items/,
+    ],
+    ['the port of metrics alone', podOf(on({ containerPort: 9100, name: 'metrics' })), /is needed.*9100 \(metrics\)/],
+    [
+      'a mounted volume of the sidecar',
+      podOf({
+        containers: [{ name: 'a', ports: [{ containerPort: 3000 }], volumeMounts: [{ name: 'sallyport-data' }] }],
+      }),
+      /^container a: volume sallyport-data is the sidecar's alone/,
     ],
     [
       'a volume of the same name',
@@ -268,19 +315,135 @@ test('a shared process namespace is let in with a warning', async (t) => {
   t.match(inject(rulesOf(), podOf({ shareProcessNamespace: true })), { warnings: [/^shareProcessNamespace: /] })
 })
 
+/** The sidecar in a Pod. */
+const sidecarIn = ({ spec }: Result) =>
+  [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === 'sallyport')!
+
 test('the second call finds the sidecar, also when others have changed it since', async (t) => {
   for (const rules of [rulesOf(), rulesOf(plainTemplate())]) {
     const pod = created(podOf(), rules)
-    t.strictSame(inject(rules, pod), { outcome: 'present', warnings: [] })
-    const [sidecar] = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].filter(
-      ({ name }) => name === 'sallyport',
-    )
-    Object.assign(sidecar!, {
+    t.strictSame(inject(rules, pod), { outcome: 'present', patch: [], warnings: [] })
+    Object.assign(sidecarIn(pod), {
       image: 'mirror.example/sallyport@sha256:0',
       terminationMessagePath: '/dev/termination-log',
     })
-    t.match(inject(rules, pod), { outcome: 'present', warnings: [/^container sallyport: its image is mirror/] })
+    t.match(inject(rules, pod), {
+      outcome: 'present',
+      patch: [],
+      warnings: [/^container sallyport: its image is mirror/],
+    })
   }
+})
+
+/** What a Pod's author can make of the sidecar before anybody asks. */
+const TAMPERED: [name: string, change: (pod: Result) => void][] = [
+  ['another image', (pod) => Object.assign(sidecarIn(pod), { image: 'evil/sallyport' })],
+  ['another issuer', (pod) => Object.assign((sidecarIn(pod).env as object[])[2]!, { value: 'http://evil' })],
+  ['one more variable', (pod) => (sidecarIn(pod).env as object[]).push({ name: 'NODE_OPTIONS', value: '--import x' })],
+  ['variables from elsewhere', (pod) => Object.assign(sidecarIn(pod), { envFrom: [{ configMapRef: { name: 'x' } }] })],
+  ['another folder', (pod) => Object.assign(sidecarIn(pod), { workingDir: '/data' })],
+  ['one more mount', (pod) => (sidecarIn(pod).volumeMounts as object[]).push({ name: 'x', mountPath: '/app' })],
+  ['a part of a mount', (pod) => Object.assign((sidecarIn(pod).volumeMounts as object[])[0]!, { subPath: 'x' })],
+  ['more rights', (pod) => Object.assign(sidecarIn(pod), { securityContext: { privileged: true } })],
+  ['a hook', (pod) => Object.assign(sidecarIn(pod), { lifecycle: { postStart: { exec: { command: ['x'] } } } })],
+  [
+    'a probe that runs something',
+    (pod) => Object.assign(sidecarIn(pod), { livenessProbe: { exec: { command: ['x'] } } }),
+  ],
+  ['one more probe', (pod) => Object.assign(sidecarIn(pod), { readinessProbe: { exec: { command: ['x'] } } })],
+  ['no probe', (pod) => Object.assign(sidecarIn(pod), { startupProbe: undefined })],
+  ['rules for its end', (pod) => Object.assign(sidecarIn(pod), { restartPolicyRules: [{ action: 'Restart' }] })],
+  ['a port by another protocol', (pod) => Object.assign((sidecarIn(pod).ports as object[])[0]!, { protocol: 'UDP' })],
+  ['another volume', (pod) => Object.assign(pod.spec.volumes[0]!, { emptyDir: undefined, hostPath: { path: '/' } })],
+  ['no volume', (pod) => pod.spec.volumes.splice(0)],
+  ['another label', (pod) => Object.assign(pod.metadata.labels, { 'sallyport/injected': '3000' })],
+]
+
+test('where no Pod may do without, none may bring a sidecar of its own', async (t) => {
+  const strict = rulesOf(TEMPLATE, false)
+  for (const [name, change] of TAMPERED) {
+    const pod = created(podOf(), strict)
+    change(pod)
+    t.match(message(pod, strict), /^container sallyport: no Pod may bring a sidecar of its own here/, name)
+    t.equal(inject(rulesOf(), pod).outcome, 'present', `${name}: where Pods may do without, that is their own matter`)
+  }
+  const pod = created(podOf(), strict)
+  Object.assign((sidecarIn(pod).ports as object[])[0]!, { protocol: 'TCP' })
+  Object.assign(sidecarIn(pod).startupProbe as object, { timeoutSeconds: 1, periodSeconds: 10, failureThreshold: 3 })
+  Object.assign(sidecarIn(pod), { imagePullPolicy: 'IfNotPresent', resources: {}, terminationMessagePolicy: 'File' })
+  t.strictSame(
+    inject(strict, pod),
+    { outcome: 'present', patch: [], warnings: [] },
+    'what an API server adds is nobody’s',
+  )
+})
+
+test('a sidecar does not make up for a Pod that is reached around it', async (t) => {
+  for (const spec of [
+    { hostNetwork: true },
+    { containers: [{ name: 'a', ports: [{ hostPort: 1, containerPort: 1 }] }] },
+  ]) {
+    const pod = podOf({ ...spec, initContainers: [{ name: 'sallyport', args: ['sidecar'], restartPolicy: 'Always' }] })
+    t.match(message(pod), /^hostNetwork|hostPort/)
+  }
+})
+
+test('a container that mounts what is the sidecar’s is refused beside a sidecar of its own as well', async (t) => {
+  for (const rules of [rulesOf(), rulesOf(TEMPLATE, false)]) {
+    const pod = created(podOf(), rules)
+    Object.assign(pod.spec.containers[0]!, { volumeMounts: [{ name: 'sallyport-data', mountPath: '/x' }] })
+    t.match(message(pod, rules), /^container orders: volume sallyport-data is the sidecar's alone/)
+  }
+})
+
+test('a Pod that has brought its sidecar is where NetworkPolicies find it', async (t) => {
+  const own = {
+    name: 'sallyport',
+    args: ['sidecar'],
+    restartPolicy: 'Always',
+    env: [{ name: 'SIDECAR_PORT', value: '7000' }],
+  }
+  for (const labels of [undefined, { 'sallyport/injected': 'no' }]) {
+    const pod = podOf({ initContainers: [own] }, { labels })
+    const verdict = inject(rulesOf(), pod)
+    t.equal(verdict.outcome, 'present')
+    const after = patched(pod, 'patch' in verdict ? verdict.patch : []) as unknown as Result
+    t.equal(after.metadata.labels['sallyport/injected'], '7000')
+    t.match(inject(rulesOf(), after), { outcome: 'present', patch: [] })
+  }
+  const charted = podOf({ initContainers: [own] }, { labels: { 'sallyport/sidecar': 'orders' } })
+  t.match(inject(rulesOf(), charted), { outcome: 'present', patch: [] }, 'a chart has a policy of its own')
+})
+
+test('a service that others reach is let in with a warning, or not at all, unless a policy guards it', async (t) => {
+  const warning = { ...rulesOf(), whenExposed: 'warn' } as const
+  const probed = {
+    name: 'a',
+    ports: [{ containerPort: 3000, name: 'web' }],
+    readinessProbe: { httpGet: { port: 'web' } },
+  }
+  for (const [spec, says] of [
+    [{}, /^container orders: port 3000 is declared: others reach the service/],
+    [{ containers: [probed] }, /^container a: the kubelet asks at port 3000/],
+  ] as const) {
+    t.match(decide(warning, podOf(spec), 'elsewhere'), { outcome: 'injected', warnings: [says], isExposed: true })
+    t.match(decide(rulesOf(), podOf(spec), 'elsewhere'), { outcome: 'refused', message: says })
+    t.match(decide(warning, podOf(spec), 'shop'), { outcome: 'injected', warnings: [], isExposed: false })
+  }
+  const annotations = { 'sallyport/upstream-port': '3000' }
+  for (const text of ['0.0.0.0', '--bind=0.0.0.0:3000', '::', 'http://[::]:3000']) {
+    for (const told of [{ args: [text] }, { env: [{ name: 'OPTIONS', value: text }] }]) {
+      const says = /^container a: it is told to listen on every address/
+      const pod = podOf({ containers: [{ name: 'a', ...told }] }, { annotations })
+      t.match(decide(rulesOf(), pod, 'elsewhere'), { outcome: 'refused', message: says }, text)
+    }
+  }
+  for (const text of ['0.0.0.0/0', '0.0.0.0:9100', '10.0.0.0', 'My::Server', '127.0.0.1']) {
+    const pod = podOf({ containers: [{ name: 'a', args: [text] }] }, { annotations })
+    t.match(decide(rulesOf(), pod, 'elsewhere'), { outcome: 'injected' }, text)
+  }
+  const quiet = podOf({ containers: [{ name: 'a' }] }, { annotations })
+  t.match(decide(rulesOf(), quiet, 'elsewhere'), { outcome: 'injected', isExposed: false })
 })
 
 const odd = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom(null, {}, [], '', 'Always', 8080, 3000, true))
