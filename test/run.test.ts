@@ -99,6 +99,26 @@ test('the runner: a server that is required and not to be had', async (t) => {
   t.equal(lastLine(child), '0 passed, 1 failed')
 })
 
+test('the runner: tests on a cluster are run only where their folder is named', async (t) => {
+  const missing = { TEST_SERVERS_MISSING: 'kubernetes' }
+  const folder = t.testdir({
+    'a.test.ts': `import { test } from 'tap'\n${passing}\n`,
+    cluster: { 'b.cluster.ts': `import { test } from 'tap'\n${passing}\n${failing}\n` },
+  })
+  const runIn = (path: string, env: Record<string, string>): NodeProcess =>
+    startNode(t, join(import.meta.dirname, 'run.ts'), { args: [path], env: { ...given, ...env } })
+  const all = runIn(folder, missing)
+  t.equal((await all.waitForExit(30_000)).code, 0)
+  t.equal(lastLine(all), '2 passed, 0 failed')
+  const named = runIn(join(folder, 'cluster'), missing)
+  t.equal((await named.waitForExit(30_000)).code, 1)
+  t.equal(lastLine(named), '3 passed, 1 failed')
+  t.match(named.stderr(), /Kubernetes can't be had here\nThe tests that need it are skipped\./)
+  const required = runIn(join(folder, 'cluster'), { ...missing, CI: 'true' })
+  t.equal((await required.waitForExit(30_000)).code, 1)
+  t.match(required.stdout(), /could not be run: Kubernetes can't be had here/)
+})
+
 test('the runner: another reporter of tap', async (t) => {
   const child = run(t, { 'a.test.ts': passing, 'b.test.ts': failing }, {}, ['-Rjson'])
   t.equal((await child.waitForExit(30_000)).code, 1)

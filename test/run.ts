@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join, relative, resolve, sep } from 'node:path'
+import { basename, delimiter, dirname, join, relative, resolve, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createTapReader, type TapReader } from './helpers/tap-output.ts'
 import { caddy } from './servers/caddy.ts'
 import { findChromium } from './servers/chromium.ts'
+import { prepareCluster } from './servers/cluster-programs.ts'
 import { envoy } from './servers/envoy.ts'
 import { prepareChartTools } from './servers/kubeconform.ts'
 import { nginx } from './servers/nginx.ts'
@@ -22,8 +23,9 @@ const root = join(import.meta.dirname, '..')
 const bin = join(root, 'node_modules', '.bin')
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
+/** Tests on a cluster take programs that are minutes to build: they are run only where their folder is named itself. */
 const testFiles = (folder: string): string[] =>
-  globSync('**/*.test.ts', { cwd: folder })
+  globSync(basename(resolve(folder)) === 'cluster' ? '*.cluster.ts' : '**/*.test.ts', { cwd: folder })
     .map((file) => join(folder, file))
     .sort()
 
@@ -61,8 +63,9 @@ async function unlessMissing(kind: string, missing: string[], prepare: () => Pro
 async function startShared(env: Record<string, string>, files: string[]): Promise<Server[]> {
   const missing: string[] = []
   const starting: Promise<Server>[] = []
+  const needsCluster = (file: string): boolean => file.endsWith('.cluster.ts')
   for (const [kind, { variable, find, start }] of Object.entries(sharedServers)) {
-    if (process.env[variable]) continue
+    if (process.env[variable] || files.every(needsCluster)) continue
     // One after the other: two at once would fight for the lock of the machine's package manager.
     await unlessMissing(kind, missing, async () => {
       await find()
@@ -82,6 +85,7 @@ async function startShared(env: Record<string, string>, files: string[]): Promis
   if (files.some((file) => dirname(resolve(file)).endsWith(`${sep}charts`))) {
     await unlessMissing('helm', missing, prepareChartTools)
   }
+  if (files.some(needsCluster)) await unlessMissing('kubernetes', missing, prepareCluster)
   env[missingVariable] = missing.join(',')
   return Promise.all(starting)
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from './command.ts'
@@ -15,8 +16,12 @@ export interface Authority {
   caFile: string
   /** PEM. */
   ca: string
-  /** A certificate for `localhost` and 127.0.0.1, as server and as client, with a key of its own. @param name of its files and its subject */
-  issue(name: string): Promise<Certificate>
+  /**
+   * A certificate for `localhost` and 127.0.0.1, as server and as client, with a key of its own.
+   * @param name of its files and its subject
+   * @param organization of its subject: for Kubernetes, the group of a user
+   */
+  issue(name: string, organization?: string): Promise<Certificate>
 }
 
 /** Makes a certificate authority with the `openssl` on the PATH, in the given folder. */
@@ -41,12 +46,15 @@ export async function createAuthority(folder: string, name = 'ca'): Promise<Auth
   return {
     caFile,
     ca: readFileSync(caFile, 'utf8'),
-    async issue(name) {
+    async issue(name, organization) {
       const [certFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
       const [request, extensions] = [join(folder, `${name}.csr`), join(folder, `${name}.ext`)]
       writeFileSync(extensions, 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n')
-      await run('openssl', ['req', '-new', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${name}`])
-      const signing = ['-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', '2', '-extfile', extensions]
+      const subject = `${organization ? `/O=${organization}` : ''}/CN=${name}`
+      await run('openssl', ['req', '-new', ...newKey, '-keyout', keyFile, '-out', request, '-subj', subject])
+      // Not counted in a file: two may be made at once.
+      const serial = ['-set_serial', `0x01${randomBytes(8).toString('hex')}`]
+      const signing = ['-CA', caFile, '-CAkey', caKey, ...serial, '-days', '2', '-extfile', extensions]
       await run('openssl', ['x509', '-req', '-in', request, '-out', certFile, ...signing])
       return { certFile, keyFile, cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
     },

@@ -1,0 +1,3 @@
+import { testReleases } from './releases.ts'
+
+await testReleases('helm4')
