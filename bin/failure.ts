@@ -1,3 +1,4 @@
+import { resolve, sep } from 'node:path'
 import { SettingsError } from '../shared/settings.ts'
 
 interface SystemError extends Error {
@@ -7,8 +8,11 @@ interface SystemError extends Error {
   path?: string
 }
 
-/** What went wrong at the start, in lines that say what to do. */
-export function describeFailure(error: unknown): string[] {
+/**
+ * What went wrong at the start, in lines that say what to do.
+ * @param dataDir the folder of the embedded store
+ */
+export function describeFailure(error: unknown, dataDir: string): string[] {
   if (error instanceof SettingsError) return error.problems
   const { code, address, port, path, message } = error as SystemError
   switch (code) {
@@ -26,7 +30,9 @@ export function describeFailure(error: unknown): string[] {
       break
   }
   if (path !== undefined && code !== undefined) {
-    return [`${path} cannot be used (${code}): DATA_DIR has to name a folder this user can write to`]
+    const isData = `${resolve(path)}${sep}`.startsWith(`${resolve(dataDir)}${sep}`)
+    const advice = isData ? ': DATA_DIR has to name a folder this user can write to' : ''
+    return [`${path} cannot be used (${code})${advice}`]
   }
   const { cause } = error as Error
   const why = cause instanceof Error && cause.message !== '' ? `: ${cause.message}` : ''

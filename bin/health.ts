@@ -21,10 +21,11 @@ export async function checkHealth(env: NodeJS.ProcessEnv, url?: string): Promise
 }
 
 function ownAddress(env: NodeJS.ProcessEnv): string {
-  if (env.SIDECAR_ADMIN_PORT !== undefined || env.UPSTREAM !== undefined) {
+  // An empty variable is how Compose and shells spell "not set".
+  if (env.SIDECAR_ADMIN_PORT || env.UPSTREAM) {
     return `http://${reachable(env.SIDECAR_ADMIN_HOST)}:${env.SIDECAR_ADMIN_PORT || '8081'}`
   }
-  if (env.INJECTOR_TEMPLATE_FILE !== undefined) {
+  if (env.INJECTOR_TEMPLATE_FILE) {
     return `http://${reachable(env.INJECTOR_ADMIN_HOST)}:${env.INJECTOR_ADMIN_PORT || '8444'}`
   }
   const scheme = env.ISSUER_TLS_CERT_FILE ? 'https' : 'http'

@@ -11,11 +11,18 @@ import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
 
 // Stripping the types of a hundred files costs 200 ms and 40 MB at every start; the cache takes that away. It belongs
-// to the data unless the environment names another place (the image does).
+// to the data unless the environment names another place. The image has no types, and switches it off.
 if (!process.env.NODE_COMPILE_CACHE) enableCompileCache(join(process.env.DATA_DIR || 'data', 'compile-cache'))
 
 // Password hashing runs on libuv's pool, and so do DNS and file access: a thread for each core, and some to spare.
 process.env.UV_THREADPOOL_SIZE ||= String(Math.max(4, availableParallelism() + 2))
+
+/** What the help of a role says of its settings, which are no options. */
+const settingsHelp = (role: string, example: string): string => `
+Settings are environment variables: \`sallyport settings\` lists them, \`sallyport settings --check ${role}\` checks them.
+
+Example:
+  ${example} sallyport ${role}`
 
 const program = new Command('sallyport')
   .description('Stateless JWTs with a logout that works.')
@@ -31,11 +38,16 @@ program
 program
   .command('issuer')
   .description('the issuer alone')
+  .addHelpText('after', settingsHelp('issuer', 'ISSUER_URL=http://127.0.0.1:4000 FEED_TOKEN=$(openssl rand -hex 32)'))
   .action(run(async () => (await import('./serve.ts')).serveIssuer(process.env)))
 
 program
   .command('sidecar')
   .description('one sidecar, in front of UPSTREAM')
+  .addHelpText(
+    'after',
+    settingsHelp('sidecar', 'UPSTREAM=http://127.0.0.1:3000 ISSUER_URL=http://127.0.0.1:4000 FEED_TOKEN=…'),
+  )
   .action(run(async () => (await import('./serve.ts')).serveSidecar(process.env)))
 
 program
@@ -233,7 +245,8 @@ function run<A extends unknown[]>(action: (...args: A) => Promise<void>): (...ar
     try {
       await action(...args)
     } catch (error) {
-      for (const line of describeFailure(error)) process.stderr.write(`sallyport: ${line}\n`)
+      const lines = describeFailure(error, process.env.DATA_DIR || 'data')
+      for (const line of lines) process.stderr.write(`sallyport: ${line}\n`)
       process.exit(1)
     }
   }

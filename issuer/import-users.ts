@@ -46,8 +46,8 @@ const BATCH = 500
  * @throws StoreUnavailable, the file system's error, Error for a file that can't be one of users
  */
 export async function importUsers(ports: ImportPorts, options: ImportOptions): Promise<Imported> {
-  const { file, report, signal, onProgress, maxRefused, superusers } = options
-  const state = openImportState(file, report)
+  const { file, format, report, signal, onProgress, maxRefused, superusers, dropSecondFactors = false } = options
+  const state = openImportState(file, report, JSON.stringify({ format, superusers, dropSecondFactors }))
   const { progress } = state
   const resumed = progress.offset > 0
   try {

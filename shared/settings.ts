@@ -188,6 +188,9 @@ export function optional<T>(kind: Kind<T>): Kind<T | undefined> {
   return kind
 }
 
+/** A private key where a certificate should be; a password in an address. */
+const MAY_BE_SECRET = /-----BEGIN|:\/\/[^/]*@/
+
 /**
  * Reads settings from an environment. `NAME_FILE` names a file whose content (without the final newline) is the value.
  * @throws SettingsError that lists every problem at once, never the value of a secret
@@ -203,7 +206,8 @@ export function readSettings<Table extends SettingsTable>(table: Table, env: Nod
     }
     const value = setting.kind.read(found)
     if (value === undefined) {
-      const shown = setting.secret ? 'the given value' : JSON.stringify(found.slice(0, 100))
+      const shown =
+        setting.secret || MAY_BE_SECRET.test(found) ? 'the given value' : JSON.stringify(found.slice(0, 100))
       problems.push(`${name}: ${shown} is not ${setting.kind.expects}`)
     }
     values[name] = value

@@ -207,7 +207,9 @@ export function readSidecarSettings(env: NodeJS.ProcessEnv): SidecarSettings {
   }
   if (UPSTREAM === undefined) problems.push('UPSTREAM: is needed: the address of the service behind the sidecar')
   if (!values.KAFKA_BROKERS && !values.FEED_TOKEN) {
-    problems.push('FEED_TOKEN, KAFKA_BROKERS: one of them is needed, for there has to be a feed of revocations')
+    problems.push(
+      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, as the issuer has it, for there has to be a feed of revocations',
+    )
   }
   if (UPSTREAM === undefined || problems.length > 0) throw new SettingsError(problems)
   return { ...values, UPSTREAM, ISSUER_INTERNAL_URL: values.ISSUER_INTERNAL_URL ?? values.ISSUER_URL }

@@ -9,7 +9,7 @@ import type { Ledger, LedgerCursor, LedgerEntry, Publisher } from '../domain/por
 import { createRecentEvents } from './recent-events.ts'
 import { snapshotFrames } from './snapshot.ts'
 import { createSubscriber, type Subscriber } from './subscriber.ts'
-import { createTurns } from './turns.ts'
+import { createTurns, handOut } from './turns.ts'
 
 /** How long the tail goes on for a sidecar that lost its connection, so that it need not begin anew: milliseconds. */
 const RETURN_WITHIN_MS = 10_000
@@ -22,6 +22,11 @@ const NEVER_S = Number.MAX_SAFE_INTEGER
  * thousands of sidecars that come back together would run the store into its time-outs, and all would begin anew.
  */
 export const MAX_SNAPSHOTS = 16
+/**
+ * How long in all a snapshot may wait for its reader and count as one of those: milliseconds. Far shorter than the others
+ * wait for theirs: a sidecar that hears nothing for 10 s gives up, and comes back as the last.
+ */
+const READER_WAIT_MS = 2000
 
 export interface EventStreamOptions {
   ledger: Pick<Ledger, 'since' | 'live'>
@@ -160,7 +165,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     const endTurn = await takeTurn()
     try {
       if (subscriber.ended) return
-      yield* snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
+      const frames = snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
+      yield* handOut(frames, endTurn, READER_WAIT_MS)
     } finally {
       endTurn()
     }

@@ -27,14 +27,15 @@ const BEGINNING: ImportProgress = { offset: 0, lines: 0, imported: 0, present: 0
 /**
  * Keeps the state of an import beside its file, and the report of refused lines. Both are for the owner alone.
  * @param report the report's path
+ * @param how the options by which it is read: with others a place means another, or lines come out otherwise
  * @throws the file system's error
  */
-export function openImportState(file: string, report: string): ImportState {
+export function openImportState(file: string, report: string, how: string): ImportState {
   const path = `${file}.import-state.json`
   const { size, mtimeMs } = statSync(file)
   const kept = readState(path)
   // A file that has changed is another one; what is there already is found by the addresses.
-  const goesOn = kept?.size === size && kept.mtimeMs === mtimeMs && kept.report === report
+  const goesOn = kept?.size === size && kept.mtimeMs === mtimeMs && kept.report === report && kept.how === how
   const progress: ImportProgress = goesOn ? kept.progress : { ...BEGINNING }
   let reportBytes = goesOn ? kept.reportBytes : 0
   const descriptor = openSync(report, 'a', 0o600)
@@ -48,7 +49,7 @@ export function openImportState(file: string, report: string): ImportState {
     save(progress) {
       const next = `${path}.next`
       const out = openSync(next, 'w', 0o600)
-      writeSync(out, JSON.stringify({ size, mtimeMs, report, reportBytes, progress }))
+      writeSync(out, JSON.stringify({ size, mtimeMs, report, how, reportBytes, progress }))
       closeSync(out)
       renameSync(next, path)
     },
@@ -65,6 +66,7 @@ interface KeptState {
   size: number
   mtimeMs: number
   report: string
+  how: string
   reportBytes: number
   progress: ImportProgress
 }

@@ -24,9 +24,9 @@ export function readKeycloakUser(value: unknown, dropSecondFactors: boolean): Re
   if (value.serviceAccountClientId !== undefined) {
     return refuse('a service account: `sallyport clients create` makes one that has a secret of its own')
   }
-  const { id, email, username, enabled = false, emailVerified = false, createdTimestamp, realmRoles = [] } = value
-  if (!Array.isArray(realmRoles)) return refuse('realmRoles: not a list')
-  const roles = realmRoles.filter((role) => !OF_KEYCLOAK.test(String(role)))
+  const { id, email, username, enabled, emailVerified = false, createdTimestamp, realmRoles = [] } = value
+  if (!Array.isArray(realmRoles) || !realmRoles.every(isText)) return refuse('realmRoles: not a list of names')
+  const roles = realmRoles.filter((role) => !OF_KEYCLOAK.test(role))
   if (roles.some((role) => BUILT_IN_ROLES.includes(role))) {
     // What a name permits there and here has nothing in common.
     return refuse(`realmRoles: ${BUILT_IN_ROLES.join(', ')} mean something of their own here; give it another name`)
@@ -54,7 +54,8 @@ export function readKeycloakUser(value: unknown, dropSecondFactors: boolean): Re
       ...(username !== email && { username }),
       password_hash: hash,
       roles: [DEFAULT_ROLE, ...roles],
-      is_active: enabled,
+      // Keycloak takes null for no, but our own files for what is by default: yes.
+      is_active: enabled ?? false,
       is_verified: emailVerified,
       ...(hasCreation && { created_at: new Date(createdTimestamp).toISOString() }),
     },
@@ -105,6 +106,10 @@ function parse(text: string): Record<string, unknown> {
 
 function unpadded(base64: unknown): string | undefined {
   return typeof base64 === 'string' ? base64.replace(/=+$/, '') : undefined
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

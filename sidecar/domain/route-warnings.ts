@@ -12,7 +12,7 @@ interface Rule {
 
 /**
  * What is right as a document but surprises: rules that let everybody in further than they look, rules that a wider and
- * laxer one takes requests from, paths that differ only in case, a slash at the end.
+ * laxer one takes requests from, paths that differ only in case, a slash at the end, parameters as frameworks write them.
  * @param routes as `parseRoutes` gives them; a warning's place is theirs
  * @throws Error when a route's pattern is malformed; those of `parseRoutes` are not
  */
@@ -27,6 +27,7 @@ export function findWarnings(routes: readonly Route[]): RouteProblem[] {
       ...warnOfTwins(rule, earlier),
       ...warnOfCase(rule, later),
       ...warnOfSlash(rule),
+      ...warnOfParameters(rule),
     ]
   })
 }
@@ -93,6 +94,13 @@ function warnOfSlash(rule: Rule): RouteProblem[] {
   const { path } = rule.route
   if (path === '/' || !path.endsWith('/')) return []
   return warn(rule, 'path', `the slash at the end makes no difference: ${path.slice(0, -1)} matches too`)
+}
+
+/** `{id}`, `:id` and `<id>` are what frameworks write for one segment; here they are literal, and match nothing else. */
+function warnOfParameters(rule: Rule): RouteProblem[] {
+  const parameter = rule.route.path.split('/').find((segment) => /^(?::\w+|\{[^{}]+\}|<[^<>]+>)$/.test(segment))
+  if (parameter === undefined) return []
+  return warn(rule, 'path', `${parameter} is taken as it stands; * is any one segment`)
 }
 
 /** How much a rule asks for: nothing, a token that is good if there is one, a token, a token that says more. */

@@ -123,7 +123,8 @@ async function connect({ url, feedToken }: IssuerStreamOptions, dispatcher: Agen
   // A redirect is not followed: the credential is for this address only.
   if (statusCode === 200 && String(headers['content-type']).startsWith('text/event-stream')) return body
   body.on('error', () => {}).destroy()
-  throw new Error(`the issuer answered ${statusCode} instead of a stream`)
+  const why = statusCode === 401 ? ': FEED_TOKEN has to be the same here and there' : ''
+  throw new Error(`the issuer answered ${statusCode} instead of a stream${why}`)
 }
 
 /** One connection to the stream, event by event. */

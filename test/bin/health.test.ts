@@ -31,6 +31,11 @@ test('sallyport health asks where the instance listens, as its settings tell', a
   const second = await startReadiness(t, '127.0.0.2')
   const asked: [string, Record<string, string>, string][] = [
     ['an issuer', { ISSUER_PORT: everywhere }, 'at 0.0.0.0'],
+    [
+      'an issuer, the others being set to nothing',
+      { ISSUER_PORT: everywhere, UPSTREAM: '', SIDECAR_ADMIN_PORT: '', INJECTOR_TEMPLATE_FILE: '' },
+      'at 0.0.0.0',
+    ],
     ['an issuer on every address', { ISSUER_HOST: '0.0.0.0', ISSUER_PORT: everywhere }, 'at 0.0.0.0'],
     ['an issuer on one address', { ISSUER_HOST: '127.0.0.2', ISSUER_PORT: second }, 'at 127.0.0.2'],
     ['a sidecar', { ISSUER_PORT: '1', UPSTREAM: 'http://a', SIDECAR_ADMIN_PORT: everywhere }, 'at 0.0.0.0'],

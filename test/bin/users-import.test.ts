@@ -167,3 +167,11 @@ test('progress: one line that changes on a terminal, a line now and then elsewhe
   lines.end()
   t.same(written, ['10% a\n', '30% c\n', '100% d\n'])
 })
+
+test('a file that is not there is named, and nothing is said of another folder', async (t) => {
+  const folder = temporaryFolder(t)
+  const missing = join(folder, 'people.csv')
+  const { code, stderr } = await run(t, folder, 'users', 'import', missing)
+  t.equal(code, 1)
+  t.equal(stderr, `sallyport: ${missing} cannot be used (ENOENT)\n`)
+})

@@ -93,6 +93,15 @@ test('dashboard and alerts ask for metrics and labels that there are', async (t)
   }
 })
 
+test('what every second program calls the same is asked of issuers only', async (t) => {
+  const asking = (await expressions()).filter(({ expr }) => expr.includes('http_request_duration_seconds'))
+  t.ok(asking.length > 2)
+  for (const { where, expr } of asking) {
+    const times = expr.split('http_request_duration_seconds').length
+    t.equal(expr.split(/\]\) and on \(namespace, pod\) signing_keys\)/).length, times, where)
+  }
+})
+
 test('every metric to alert on, as docs/metrics.md has them, has an alert', async (t) => {
   const [, list = ''] = /What to alert on:\n\n([\s\S]*?)\n\n/.exec(DOCUMENTED) ?? []
   const names = [...list.matchAll(/`([a-z]\w+)/g)].map(([, name]) => name!)

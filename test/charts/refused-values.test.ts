@@ -25,6 +25,21 @@ const rows: { chart: string; set: string[]; says: RegExp }[] = [
   { chart: 'issuer', set: ['redis.enabled=true', 'secrets.keys.masterKey='], says: /secrets\.keys\.masterKey: / },
   { chart: 'issuer', set: ['kafka.enabled=true'], says: /kafka\.brokers: / },
   { chart: 'issuer', set: ['kafka.brokers={kafka}'], says: /kafka.brokers/ },
+  {
+    chart: 'issuer',
+    set: ['kafka.enabled=true', 'kafka.brokers={a:9092,b:9093}'],
+    says: /networkPolicy\.egress\.kafka\.port: 9092 is let out, and kafka\.brokers has 9093/,
+  },
+  {
+    chart: 'issuer',
+    set: ['redis.enabled=true', 'redis.url=rediss://redis.data.svc:6380/0'],
+    says: /networkPolicy\.egress\.redis\.port: 6379 is let out, and redis\.url has 6380/,
+  },
+  {
+    chart: 'issuer',
+    set: ['mongodb.enabled=true', 'mongodb.url=mongodb://a\\,b:27018/sallyport?tls=true'],
+    says: /networkPolicy\.egress\.mongodb\.port: 27017 is let out, and mongodb\.url has 27018/,
+  },
   { chart: 'issuer', set: ['kafka.sasl.mechanism=plain', 'kafka.sasl.username=u'], says: /kafka\.sasl\.mechanism: / },
   { chart: 'issuer', set: ['kafka.sasl.mechanism=gssapi'], says: /kafka.sasl.mechanism/ },
   { chart: 'issuer', set: ['kafka.strimziTopic.enabled=true'], says: /kafka\.strimziTopic\.cluster: / },

@@ -64,6 +64,17 @@ for (const { name, skip, place } of ADAPTERS) {
       for (const { id, username } of [exported[0]!, exported.at(-1)!]) t.match(await users.byId(id), { username })
     })
 
+    t.test('read another way it begins anew: places are counted in bytes there, and in users here', async (t) => {
+      const { users, path, load } = await open(t, here)
+      const file = path('shop-realm.json')
+      const credentials = [argon2Credential('x', { memory: 64, passes: 1 })]
+      const exported = Array.from({ length: 12 }, () => keycloakUser({ credentials }))
+      writeFileSync(file, JSON.stringify({ users: exported }))
+      await t.rejects(load(file, { format: 'jsonl', maxRefused: 0 }), /more than 0 lines/)
+      t.match(await load(file, { format: 'keycloak' }), { complete: true, resumed: false, imported: 12, refused: 0 })
+      for (const { email } of exported) t.ok(await users.byEmailKey(email), email)
+    })
+
     t.test('CSV and JSON lines; what is refused is reported by its line, without saying what it held', async (t) => {
       const { users, put, load, audited } = await open(t, here)
       const [one, two, three] = emails(3) as [string, string, string]

@@ -1,9 +1,11 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'tap'
 import {
+  certificates,
   duration,
   flag,
   integer,
@@ -13,6 +15,7 @@ import {
   optional,
   port,
   readSettings,
+  row,
   SettingsError,
   type SettingsTable,
   size,
@@ -183,6 +186,20 @@ test('every problem is reported at once, by name, with what would be right', asy
   ])
   t.notMatch(problems.join(), /"12"/, 'a secret is not shown')
   t.match(problemsOf({ COUNT: `${'9'.repeat(500)}` })[0], /^.{0,200}$/, 'and a long value not whole')
+})
+
+test('secrets in a setting that is none are not shown either', async (t) => {
+  const table = {
+    CA: row(optional(certificates), undefined, ''),
+    UPSTREAM: row(optional(url(['http', 'https'])), undefined, ''),
+    BROKERS: row(optional(list(port)), undefined, ''),
+  }
+  const read = (env: Record<string, string>) => () => readSettings(table, env)
+  const key = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
+  t.throws(read({ CA: key }), { message: 'CA: the given value is not one or more certificates in PEM format' })
+  t.throws(read({ UPSTREAM: 'http://ada:s3cret@app' }), { message: /^UPSTREAM: the given value is not an address/ })
+  t.throws(read({ BROKERS: 'kafka://ada:s3cret@a,b' }), { message: /^BROKERS: the given value is not/ })
+  t.throws(read({ UPSTREAM: 'app@home' }), { message: /^UPSTREAM: "app@home" is not/ })
 })
 
 test('a value may come from a file', async (t) => {

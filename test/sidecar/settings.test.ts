@@ -37,7 +37,7 @@ test('there has to be a service to guard and a feed of revocations', async (t) =
     () => readSidecarSettings({}),
     new SettingsError([
       'UPSTREAM: is needed: the address of the service behind the sidecar',
-      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, for there has to be a feed of revocations',
+      'FEED_TOKEN, KAFKA_BROKERS: one of them is needed, as the issuer has it, for there has to be a feed of revocations',
     ]),
   )
   for (const feed of [{ FEED_TOKEN }, { KAFKA_BROKERS: 'kafka:9092' }, { FEED_TOKEN, KAFKA_BROKERS: 'kafka:9092' }]) {

@@ -65,6 +65,7 @@
 {{- $problems = append $problems "migration.mode: job runs before the ExternalSecret is there; use init, or secrets.existingSecret" -}}
 {{- end -}}
 {{- $problems = concat $problems (include "sallyport.issuer.deployProblems" . | fromYamlArray) -}}
+{{- $problems = concat $problems (include "sallyport.issuer.egressProblems" . | fromYamlArray) -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- $problems = append $problems "ingress.host: is needed with ingress.enabled" -}}
 {{- end -}}
@@ -109,4 +110,39 @@
 {{- if $v.kafka.strimziTopic.enabled }}{{ $problems = append $problems "kafka.strimziTopic.enabled: not together with kafka.deploy.enabled" }}{{ end -}}
 {{- end -}}
 {{- toYaml $problems -}}
+{{- end }}
+
+{{- /* Addresses that the NetworkPolicy does not let out to: the issuer would wait for them without a word of why. */ -}}
+{{- define "sallyport.issuer.egressProblems" -}}
+{{- $v := .Values -}}
+{{- $egress := $v.networkPolicy.egress -}}
+{{- $problems := list -}}
+{{- $more := list -}}
+{{- $all := false -}}
+{{- range $egress.additional -}}
+{{- if not .ports }}{{ $all = true }}{{ end -}}
+{{- range .ports -}}
+{{- /* A name, a range or none: what that lets out is not reckoned here. */ -}}
+{{- if or .endPort (not (regexMatch "^[0-9]+$" (toString .port))) }}{{ $all = true }}{{ else }}{{ $more = append $more (int .port) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.networkPolicy.enabled $egress.enabled (not $all) -}}
+{{- range $store, $field := dict "mongodb" "url" "redis" "url" "kafka" "brokers" -}}
+{{- $part := index $v $store -}}
+{{- $address := index $part $field -}}
+{{- /* mongodb+srv has its ports in DNS. */ -}}
+{{- if and $part.enabled $address (not (hasPrefix "mongodb+srv:" (toString $address))) -}}
+{{- $let := int (index $egress $store).port -}}
+{{- $hosts := ternary (join "," $address) (toString $address) (kindIs "slice" $address) -}}
+{{- $hosts = regexReplaceAllLiteral "^[a-z]+://" $hosts "" -}}
+{{- range $host := regexReplaceAllLiteral "[/?].*$" $hosts "" | splitList "," -}}
+{{- $port := ternary (regexFind "[0-9]+$" $host) (get (dict "mongodb" "27017" "redis" "6379" "kafka" "9092") $store) (regexMatch ":[0-9]+$" $host) | int -}}
+{{- if not (has $port (append $more $let)) -}}
+{{- $problems = append $problems (printf "networkPolicy.egress.%s.port: %d is let out, and %s.%s has %d" $store $let $store $field $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (uniq $problems) -}}
 {{- end }}

@@ -20,6 +20,9 @@ export interface WellKnownRoutes {
 /** How long a request for the keys waits for the store before it gets what is known: milliseconds. */
 const READ_DEADLINE_MS = 1000
 
+/** Among other directives too, which proxies on the way may add (RFC 9111 section 5.2). */
+const NO_CACHE = /(?:^|[,\s])no-cache(?:$|[,\s])/i
+
 const PEM_TYPE = 'application/x-pem-file'
 const PEM = { [PEM_TYPE]: { schema: { type: 'string' } } }
 
@@ -32,7 +35,7 @@ export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes
     // A sidecar asks for a key it does not know: "no" has to mean that no issuer has it, not that this one is late.
     const isRead = await withDeadline(keySet.refresh(), READ_DEADLINE_MS).catch(() => false)
     // It would pass over the revocations that an absent key has signed, and believe the heartbeats after them.
-    if (!isRead && request.headers['cache-control'] === 'no-cache') return sendProblem(reply, 'store_unavailable')
+    if (!isRead && NO_CACHE.test(request.headers['cache-control'] ?? '')) return sendProblem(reply, 'store_unavailable')
     return sendCached(request, reply, 'application/json', JSON.stringify(keySet.jwks()))
   })
   app.get(

@@ -365,6 +365,22 @@ test('only so many snapshots are read at once; the others wait for their turn, a
   t.equal(begun, come)
 })
 
+test('readers that take nothing do not keep the others from their snapshots', async (t) => {
+  const ledger = memoryLedger()
+  await ledger.record([entry(session('s1'))])
+  const { url, stream } = await startEventStream(t, { ledger })
+  for (let n = 0; n < MAX_SNAPSHOTS; n++) {
+    const stalled = new Writable({ highWaterMark: 1, write: () => {} })
+    t.teardown(() => stalled.destroy())
+    stream.subscribe(stalled)
+  }
+  const reader = await readStream(t, url)
+  const began = performance.now()
+  t.match((await nextOf(reader, 'snapshot')).event, { entries: 1 })
+  // A sidecar that hears nothing for 10 s gives up and has to queue again.
+  t.ok(performance.now() - began < 8000)
+})
+
 test('a ledger that fails in the midst of a snapshot ends the connection', async (t) => {
   const ledger = memoryLedger()
   const failing = {

@@ -1,6 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate } from 'node:timers/promises'
 import { test } from 'tap'
-import { createTurns } from '../../../issuer/adapters/turns.ts'
+import { createTurns, handOut } from '../../../issuer/adapters/turns.ts'
 
 test('so many at once, the others in the order in which they came', async (t) => {
   const takeTurn = createTurns(2)
@@ -34,4 +34,40 @@ test('so many at once, the others in the order in which they came', async (t) =>
   end()
   await setImmediate()
   t.ok(third)
+})
+
+test('a turn that is ended twice frees one place', async (t) => {
+  const takeTurn = createTurns(1)
+  const end = await takeTurn()
+  end()
+  end()
+  await takeTurn()
+  let second = false
+  void takeTurn().then(() => {
+    second = true
+  })
+  await setImmediate()
+  t.notOk(second)
+})
+
+test('a reader has so long in all to take what is read in its turn, and then goes on without', async (t) => {
+  let [ended, closed] = [0, false]
+  const numbers = async function* () {
+    try {
+      for (let n = 0; ; n++) yield n
+    } finally {
+      closed = true
+    }
+  }
+  const seen: number[] = []
+  for await (const n of handOut(numbers(), () => ended++, 100)) {
+    seen.push(n)
+    if (n < 1000) continue
+    if (n === 1000) t.equal(ended, 0, 'who takes it at once keeps the turn')
+    await delay(40)
+    if (n === 1004) break
+  }
+  t.ok(ended > 0, 'a little each time is too long in the end')
+  t.equal(seen.length, 1005)
+  t.ok(closed)
 })

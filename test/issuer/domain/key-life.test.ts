@@ -247,3 +247,14 @@ test('any number of issuers, in any order: one current key, published long enoug
     ),
   )
 })
+
+test('where the key that stands by is known to others, it is revoked before the one that signs', async (t) => {
+  const [signs, standsBy] = [aKey({ state: 'current', signsFrom: 0 }), aKey()]
+  const [fresh, other] = [aKey(), aKey()]
+  const live = (keys: readonly StoredSigningKey[]) => keys.filter(({ state }) => state !== 'gone').map(({ kid }) => kid)
+  const first = revoke([signs, standsBy], signs.kid, DAY, KEY_RULES, fresh)
+  t.equal(inState(first, 'current')?.kid, standsBy.kid, 'the other way round it signs, and what stands by is new')
+  t.equal(inState(first, 'next')?.kid, fresh.kid)
+  const right = revoke(revoke([signs, standsBy], standsBy.kid, DAY, KEY_RULES, fresh), signs.kid, DAY, KEY_RULES, other)
+  t.same(live(right), [fresh.kid, other.kid])
+})

@@ -67,6 +67,18 @@ test('Keycloak pads short passwords with NUL for PBKDF2, which changes nothing',
   }
 })
 
+/** Parsing it is no problem, but as a text it is more than the stack can bear. */
+const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth))
+
+test('who is not said to be enabled is not: it is what Keycloak makes of it too', async (t) => {
+  const credentials = [pbkdf2Credential(PASSWORD, 'sha256')]
+  for (const enabled of [null, undefined, false]) {
+    const read = readKeycloakUser(keycloakUser({ enabled, credentials }), false)
+    if (!read.ok) return t.fail(read.reason)
+    t.match(readUserRecord(read.record, RULES), { ok: true, user: { isActive: false } }, String(enabled))
+  }
+})
+
 test('what is refused, and why', async (t) => {
   const password = pbkdf2Credential(PASSWORD, 'sha256')
   const data = JSON.parse(argon2Credential(PASSWORD).credentialData)
@@ -96,6 +108,12 @@ test('what is refused, and why', async (t) => {
       /another name/,
     ],
     ['roles that are none', keycloakUser({ realmRoles: 'editor', credentials: [password] }), /realmRoles/],
+    [
+      'a role that is no text',
+      keycloakUser({ realmRoles: [{ toString: 1, valueOf: 1 }], credentials: [password] }),
+      /realmRoles/,
+    ],
+    ['roles within roles', keycloakUser({ realmRoles: [nested(100_000)], credentials: [password] }), /realmRoles/],
   ]
   for (const [name, user, reason] of rows) {
     const read = readKeycloakUser(user, false)

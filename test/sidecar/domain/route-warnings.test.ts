@@ -49,6 +49,15 @@ const ROWS: [name: string, routes: Route[], warnings: RegExp[]][] = [
   ],
   ['the same before a rule that needs a token', [route('/admin/**', ADMIN), route('/**')], []],
   ['a path without letters', [route('/1/*', ADMIN), route('/**', { access: 'optional' })], []],
+  [
+    'parameters as other programs write them',
+    [route('/users/{id}'), route('/users/:id', PUBLIC), route('/a:b/c{d}'), route('/orders/<id>/lines')],
+    [
+      /^routes\[0\]\.path: \{id\} is taken as it stands; \* is any one segment$/,
+      /^routes\[1\]\.path: :id is taken as it stands/,
+      /^routes\[3\]\.path: <id> is taken as it stands/,
+    ],
+  ],
   ['a slash at the end', [route('/a/')], [/^routes\[0\]\.path: the slash at the end makes no difference: \/a matches/]],
 ]
 

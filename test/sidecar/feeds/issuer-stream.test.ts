@@ -246,6 +246,7 @@ test('an issuer that refuses, redirects or answers something else is tried again
   const { lines } = follow(t, `http://127.0.0.1:${(server.address() as AddressInfo).port}/revocations`)
   await eventually(() => requests >= 5, { within: 15_000 })
   t.equal(lines.filter((line) => line.includes('cannot be read')).length, 1)
+  t.match(lines.join(''), /answered 401 instead of a stream: FEED_TOKEN has to be the same here and there/)
   t.notOk(lines.join('').includes(FEED_TOKEN))
 })
 

@@ -56,6 +56,10 @@ test('who asks not to be answered from memory is told nothing while the store ca
   all = () => Promise.reject(new Error('away'))
   t.match(await ask(), { status: 503, headers: { 'cache-control': 'no-store' } })
   t.match(await issuer.call('GET', '/.well-known/jwks.json'), { status: 200 }, 'others get what is known')
+  for (const cacheControl of ['no-cache, no-transform', 'max-age=0,No-Cache']) {
+    const headers = { 'cache-control': cacheControl }
+    t.match(await issuer.call('GET', '/.well-known/jwks.json', { headers }), { status: 503 }, cacheControl)
+  }
   let goOn = () => {}
   all = () =>
     new Promise((_, reject) => {
