@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { hash } from '@node-rs/argon2'
@@ -8,7 +8,6 @@ import { createKafkaPublisher } from '../issuer/adapters/kafka-publisher.ts'
 import { connectRedis } from '../issuer/adapters/redis/connect.ts'
 import { createRedisCounts } from '../issuer/adapters/redis/counts.ts'
 import { createRedisSessions } from '../issuer/adapters/redis/sessions.ts'
-import { readPemKey } from '../issuer/domain/pem-key.ts'
 import type { Session } from '../issuer/domain/session.ts'
 import type { User } from '../issuer/domain/user.ts'
 import { createLifecycle, pause } from '../shared/lifecycle.ts'
@@ -22,6 +21,7 @@ import { describeMachine } from './machine.ts'
 import { type Bench, untilReady, withBench } from './processes.ts'
 import type { Connections, CountedSidecar } from './programs/counted-sidecar.ts'
 import { say, table } from './report.ts'
+import { createKey } from './sidecar/tokens.ts'
 
 // What one of each takes in bytes, connections and requests: counts, not times, so that a loaded machine gives the same.
 // npm run bench:units [-- --only events,documents,redis,kafka --brokers host:port,… --sessions 50000]
@@ -54,17 +54,6 @@ await withBench(async (bench) => {
   for (const name of options.only.split(',')) await parts[name]!()
 })
 
-function keyOf(algorithm: 'ES256' | 'RS256') {
-  const { privateKey } =
-    algorithm === 'ES256'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  const read = readPemKey(pem, undefined)
-  if (!read.ok) throw new Error(read.problem)
-  return { pem, pair: read.pair }
-}
-
 function newRevocation(): Extract<Revocation, { kind: 'session' }> {
   return { kind: 'session', sid: randomUUID(), sub: randomUUID(), exp: Math.floor(Date.now() / 1000) + 310 }
 }
@@ -79,7 +68,7 @@ function events(): void {
     ["a heartbeat for an issuer's stream", { type: 'heartbeat', instance, completeUntilMs: nowMs, feed: 'stream' }],
   ]
   const context = { issuer: ISSUER_URL, audience: ['sallyport'], nowMs }
-  const keys = [keyOf('ES256').pair, keyOf('RS256').pair]
+  const keys = [createKey('ES256').pair, createKey('RS256').pair]
   const rows = kinds.map(([name, event]) => [
     name,
     ...keys.map((key) => String(signSecurityEvent(key, event, context).length)),
@@ -203,7 +192,7 @@ async function kafka(bench: Bench): Promise<void> {
     bench.onEnd(server.stop)
     brokers = server.url
   }
-  const { pem, pair } = keyOf('ES256')
+  const { pem, pair } = createKey('ES256')
   const feed = { KAFKA_BROKERS: brokers, KAFKA_TOPIC: `${uniqueName('units')}.revocations` }
   const FEED_TOKEN = randomBytes(32).toString('hex')
   const shared = { ...feed, ISSUER_URL, FEED_TOKEN }

@@ -46,10 +46,10 @@ export async function importUsersFrom(
         superusers: options.superusers ?? false,
         dropSecondFactors: options.dropSecondFactors ?? false,
         signal,
-        onProgress({ offset, lines, imported, refused }, totalBytes) {
+        onProgress({ offset, lines, imported, refused }, size) {
           const rate = Math.round((imported / (performance.now() - began)) * 1000)
           bar.update(
-            totalBytes === 0 ? 1 : offset / totalBytes,
+            size === 0 ? 1 : offset / size,
             `${lines} lines, ${imported} imported, ${refused} refused, ${rate}/s`,
           )
         },

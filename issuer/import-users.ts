@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
-import { fileLines } from './adapters/file-lines.ts'
+import { fileLines, type Line } from './adapters/file-lines.ts'
 import { type ImportProgress, type ImportState, openImportState } from './adapters/import-state.ts'
-import { type KeycloakLine, openKeycloakUsers } from './adapters/keycloak-lines.ts'
+import { openKeycloakUsers } from './adapters/keycloak-lines.ts'
 import { csvReader, type ReadLine, readJsonLine } from './adapters/user-lines.ts'
 import type { Audit, Roles, Users } from './domain/ports.ts'
 import type { User } from './domain/user.ts'
@@ -29,8 +29,8 @@ export interface ImportOptions {
   superusers: boolean
   /** Stops it after the lines that are being written. */
   signal: AbortSignal
-  /** Told after every batch. @param totalBytes of the file; `progress.offset` of them are done */
-  onProgress(progress: ImportProgress, totalBytes: number): void
+  /** Told after every batch. @param size what `progress.offset` has come to at the end */
+  onProgress(progress: ImportProgress, size: number): void
 }
 
 export type Imported = ImportProgress & { complete: boolean; resumed: boolean }
@@ -76,7 +76,7 @@ interface Source {
   /** What `progress.offset` has come to at the end. */
   size: number
   /** Those that are left. */
-  lines: AsyncIterable<KeycloakLine>
+  lines: AsyncIterable<Line>
   readLine: ReadLine
 }
 
@@ -103,8 +103,8 @@ async function readHeader(file: string, progress: ImportProgress): Promise<ReadL
   throw new Error(`${file}: the first line has to name the fields, such as email,password_hash`)
 }
 
-async function* inBatches(lines: AsyncIterable<KeycloakLine>): AsyncGenerator<KeycloakLine[]> {
-  let batch: KeycloakLine[] = []
+async function* inBatches(lines: AsyncIterable<Line>): AsyncGenerator<Line[]> {
+  let batch: Line[] = []
   for await (const line of lines) {
     batch.push(line)
     if (batch.length < BATCH) continue
@@ -117,7 +117,7 @@ async function* inBatches(lines: AsyncIterable<KeycloakLine>): AsyncGenerator<Ke
 /** Writes what is right in these lines, reports the rest, and notes that they are done. */
 async function importBatch(
   { users }: ImportPorts,
-  lines: KeycloakLine[],
+  lines: Line[],
   readLine: ReadLine,
   rules: ImportRules,
   { progress, refuse, save }: ImportState,
@@ -143,7 +143,7 @@ async function importBatch(
 }
 
 /** @returns `undefined` for an empty line */
-function readUser({ text, refused }: KeycloakLine, readLine: ReadLine, rules: ImportRules) {
+function readUser({ text, refused }: Line, readLine: ReadLine, rules: ImportRules) {
   if (refused !== undefined) return { ok: false, reason: refused } as const
   if (text === undefined) return { ok: false, reason: `not UTF-8, or longer than ${MAX_LINE_BYTES} bytes` } as const
   if (text.trim() === '') return undefined

@@ -1,17 +1,20 @@
 import { createReadStream } from 'node:fs'
 
-/** One line of a file. */
+/** One line of a file, or what stands for one. */
 export interface Line {
   /** The first is 1. */
   number: number
   /** Without its end; `undefined` when it is too long or not UTF-8. */
   text: string | undefined
-  /** Where the next line begins: bytes from the beginning of the file. */
+  /** Where the next one begins, as `LinePlace.offset` counts. */
   end: number
+  /** Why it can't be used, where that is known already. */
+  refused?: string
 }
 
 /** A place between two lines. */
 export interface LinePlace {
+  /** From the beginning: bytes of a file of lines, elements of a list. */
   offset: number
   /** How many lines are before it. */
   lines: number

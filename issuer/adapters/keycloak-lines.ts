@@ -2,16 +2,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { readKeycloakUser } from '../domain/keycloak-user.ts'
 import type { Line, LinePlace } from './file-lines.ts'
 
-/** A user of an export where other files have a line; what can't be one says why. */
-export type KeycloakLine = Line & { refused?: string }
-
 /** It is read at once: what a realm has beside its users comes first in it. */
 const MAX_BYTES = 400 * 1024 * 1024
 
 export interface KeycloakUsers {
   count: number
-  /** Offsets are counted in users. */
-  lines(from: LinePlace): AsyncGenerator<KeycloakLine>
+  /** A user each, where other files have a line; offsets are counted in users. */
+  lines(from: LinePlace): AsyncGenerator<Line>
 }
 
 /**

@@ -1,6 +1,6 @@
 import { installDebian } from './apt.ts'
 import { onPath } from './command.ts'
-import { serversRequired } from './shared.ts'
+import { unlessHad } from './shared.ts'
 import { missingVariable, ServerUnavailable } from './sources.ts'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
@@ -37,13 +37,6 @@ function installedChromium(): string | undefined {
 }
 
 /** For a test's `skip` option: why there is no browser here, or false. Where servers are required it is always false. */
-export async function missingChromium(): Promise<string | false> {
-  if (serversRequired()) return false
-  try {
-    await findChromium()
-    return false
-  } catch (error) {
-    if (!(error instanceof ServerUnavailable)) throw error
-    return "chromium can't be had here"
-  }
+export function missingChromium(): Promise<string | false> {
+  return unlessHad('chromium', findChromium)
 }

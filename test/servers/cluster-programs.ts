@@ -3,7 +3,7 @@ import { type Etcd, findEtcd } from './etcd.ts'
 import { findChartTools } from './helm.ts'
 import { findKubernetes, type KubernetesPrograms, programsVariable } from './kubernetes.ts'
 import { findKwok, type Kwok } from './kwok.ts'
-import { serversRequired } from './shared.ts'
+import { unlessHad } from './shared.ts'
 import { missingVariable, ServerUnavailable } from './sources.ts'
 
 /** All that a cluster of a test is made of. */
@@ -48,13 +48,6 @@ export async function prepareCluster(): Promise<void> {
 }
 
 /** For a test's `skip` option: why there can be no cluster here, or false. Where servers are required it is always false. */
-export async function missingCluster(): Promise<string | false> {
-  if (serversRequired()) return false
-  try {
-    await prepareCluster()
-    return false
-  } catch (error) {
-    if (!(error instanceof ServerUnavailable)) throw error
-    return "Kubernetes can't be had here"
-  }
+export function missingCluster(): Promise<string | false> {
+  return unlessHad('Kubernetes', prepareCluster)
 }

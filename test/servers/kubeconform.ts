@@ -4,7 +4,7 @@ import { cached } from './cache.ts'
 import { run } from './command.ts'
 import { findChartTools } from './helm.ts'
 import { pipInstall, virtualEnvironment } from './python.ts'
-import { serversRequired } from './shared.ts'
+import { unlessHad } from './shared.ts'
 import { ServerUnavailable } from './sources.ts'
 
 const VERSION = '1.37.0'
@@ -71,13 +71,6 @@ export async function prepareChartTools(): Promise<void> {
 }
 
 /** For a test's `skip` option: why charts can't be checked here, or false. Where servers are required it is always false. */
-export async function missingChartTools(): Promise<string | false> {
-  if (serversRequired()) return false
-  try {
-    await prepareChartTools()
-    return false
-  } catch (error) {
-    if (!(error instanceof ServerUnavailable)) throw error
-    return "the tools for charts can't be had here"
-  }
+export function missingChartTools(): Promise<string | false> {
+  return unlessHad('the tools for charts', prepareChartTools)
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { onPath } from './command.ts'
 import type { Command } from './program.ts'
 import { type Place, type Server, startServer } from './server.ts'
-import { serversRequired } from './shared.ts'
+import { unlessHad } from './shared.ts'
 import { missingVariable, ServerUnavailable, type Source } from './sources.ts'
 
 type Program = Extract<Source, { kind: 'program' }>
@@ -48,15 +48,8 @@ async function find({ kind, name, variable, fetch }: ReverseProxy): Promise<Prog
 }
 
 /** For a test's `skip` option: why the proxy can't be started here, or false. Where servers are required it is always false. */
-export async function missingReverseProxy(proxy: ReverseProxy): Promise<string | false> {
-  if (serversRequired()) return false
-  try {
-    await findReverseProxy(proxy)
-    return false
-  } catch (error) {
-    if (!(error instanceof ServerUnavailable)) throw error
-    return `${proxy.kind} can't be had here`
-  }
+export function missingReverseProxy(proxy: ReverseProxy): Promise<string | false> {
+  return unlessHad(proxy.kind, () => findReverseProxy(proxy))
 }
 
 /**

@@ -51,16 +51,23 @@ export function serversRequired(): boolean {
  * servers are required it is always false: the test then runs, and fails with the reason.
  */
 export async function missing(...kinds: Kind[]): Promise<string | false> {
-  if (serversRequired()) return false
   for (const kind of kinds) {
-    try {
-      await sharedServers[kind].find()
-    } catch (error) {
-      if (!(error instanceof ServerUnavailable)) throw error
-      return `${kind} can't be had here`
-    }
+    const reason = await unlessHad(kind, sharedServers[kind].find)
+    if (reason) return reason
   }
   return false
+}
+
+/** The same for anything else that `find` gets or throws ServerUnavailable for. */
+export async function unlessHad(what: string, find: () => Promise<unknown>): Promise<string | false> {
+  if (serversRequired()) return false
+  try {
+    await find()
+    return false
+  } catch (error) {
+    if (!(error instanceof ServerUnavailable)) throw error
+    return `${what} can't be had here`
+  }
 }
 
 /** As `missing`, for tests that use the shared servers: one that the environment names is enough. */
