@@ -33,7 +33,7 @@ export const CHEAPEST = HASH_COSTS[0]!.env
 export async function startProduction(bench: Bench): Promise<Production> {
   const mongo = await startBenchMongo()
   bench.onEnd(mongo.stop)
-  const redis = await startRedis()
+  const redis = await startRedis(['--appendfsync', 'everysec'])
   bench.onEnd(redis.stop)
   const kafka = await startKafka()
   bench.onEnd(kafka.stop)
