@@ -61,7 +61,7 @@ export type ClientCredentials = (
   authenticated: AuthenticatedClient,
   scope: string | undefined,
   address: string | null,
-) => ClientTokenResult
+) => Promise<ClientTokenResult>
 
 export interface ClientTokenRules {
   issuer: string
@@ -78,11 +78,12 @@ export function createClientCredentials(
   { keySet, audit, clock }: { keySet: KeySet; audit: Audit; clock: Clock },
   rules: ClientTokenRules,
 ): ClientCredentials {
-  return ({ client, askedAtMs }, requested, address) => {
+  return async ({ client, askedAtMs }, requested, address) => {
     const { issuer, audience, lifetimeS } = rules
     const narrowed = narrowScope(client.permissions, requested)
     if (!narrowed.ok) return { ok: false, code: 'scope_invalid' }
     const scope = narrowed.permissions.join(' ')
+    await keySet.freshen()
     const iat = Math.floor(askedAtMs / 1000)
     const claims: AccessClaims = {
       iss: issuer,

@@ -4,7 +4,7 @@ import type { SigningKeyPair, VerificationKey } from '../../shared/jws.ts'
 import { pause } from '../../shared/lifecycle.ts'
 import { type KeySealing, openKeyPair } from './key-sealing.ts'
 import { type SigningKeys, StoreUnavailable } from './ports.ts'
-import { isPublished, KEYS_LEASE_MS, type StoredSigningKey } from './signing-key.ts'
+import { isPublished, KEYS_FRESH_MS, KEYS_LEASE_MS, type StoredSigningKey } from './signing-key.ts'
 
 /** The stored keys can't be used: nothing this instance could sign would be worth anything. */
 export class SigningKeysUnusable extends Error {
@@ -34,6 +34,11 @@ export interface KeySet {
    * @returns whether it could be read
    */
   refresh(): Promise<boolean>
+  /**
+   * What was stored {@link KEYS_FRESH_MS} before the call is known after it, unless the store is away; then the lease
+   * says for how long {@link KeySet.current} goes on. Hardly ever reads. Never throws.
+   */
+  freshen(): Promise<void>
 }
 
 /** The shortest time from one read that {@link KeySet.refresh} begins to the next: milliseconds. */
@@ -59,6 +64,8 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
   let usable = new Map<string, { key: StoredSigningKey; pair: SigningKeyPair }>()
   let current: SigningKeyPair | undefined
   let readAt = Number.NEGATIVE_INFINITY
+  /** As readAt, on the clock that nobody sets. */
+  let freshAt = Number.NEGATIVE_INFINITY
   let [asked, answered] = [0, 0]
   let reading: Promise<boolean> = Promise.resolve(true)
   let waiting: Promise<boolean> | undefined
@@ -74,7 +81,7 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
 
   const reload = async () => {
     const ordinal = ++asked
-    const began = clock.now()
+    const [began, beganAt] = [clock.now(), performance.now()]
     const found = await signingKeys.all()
     // An answer that was overtaken by a later one must not bring back what has changed since.
     if (ordinal < answered) return
@@ -88,6 +95,7 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
     usable = opened
     current = opened.get(signing.kid)!.pair
     readAt = began
+    freshAt = beganAt
     answered = ordinal
   }
 
@@ -101,6 +109,11 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
       () => false,
     )
     return reading
+  }
+
+  const refresh = () => {
+    waiting ??= readInTurn()
+    return waiting
   }
 
   return {
@@ -119,9 +132,9 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
     },
     stored: () => stored,
     reload,
-    refresh() {
-      waiting ??= readInTurn()
-      return waiting
+    refresh,
+    async freshen() {
+      if (performance.now() - freshAt > KEYS_FRESH_MS) await refresh()
     },
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { RoleGrants } from './grants.ts'
 import type { IssueTokens, Tokens } from './issue-tokens.ts'
+import type { KeySet } from './key-set.ts'
 import type { Audit, Ledger, Sessions, Users } from './ports.ts'
 import { hashNonce, type MacKey, readRefreshToken } from './refresh-token.ts'
 import type { Revoke } from './revoke.ts'
@@ -38,6 +39,7 @@ export interface RefreshPorts {
   revoke: Revoke
   roleGrants: RoleGrants
   issueTokens: IssueTokens
+  keySet: Pick<KeySet, 'freshen'>
   /** All of them verify. */
   macKeys: readonly MacKey[]
   audit: Audit
@@ -46,7 +48,7 @@ export interface RefreshPorts {
 
 /** @param idleMs how long a session lives on without use: milliseconds */
 export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
-  const { users, sessions, ledger, revoke, roleGrants, issueTokens, macKeys, audit, clock } = ports
+  const { users, sessions, ledger, revoke, roleGrants, issueTokens, keySet, macKeys, audit, clock } = ports
   const refuse = (outcome: RefreshRefusal): RefreshResult => ({ ok: false, outcome, code: 'refresh_token_invalid' })
 
   return async (token, address, scope) => {
@@ -64,7 +66,12 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
 
     // Before the ledger is asked: a logout it does not know of yet is later than this, and so covers the new token.
     const issuedAtMs = clock.now()
-    const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(known.sub)])
+    const [revoked, user] = await Promise.all([
+      ledger.isSessionRevoked(sid),
+      users.byId(known.sub),
+      // A token of a key that was revoked meanwhile would be refused wherever it is shown.
+      keySet.freshen(),
+    ])
     const end = async (outcome: RefreshRefusal) => {
       await sessions.end(sid)
       audit.record('session_ended', { reason: outcome, sub: known.sub, sid, address })

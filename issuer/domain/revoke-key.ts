@@ -1,11 +1,12 @@
 import type { Clock } from '../../shared/clock.ts'
+import { pause } from '../../shared/lifecycle.ts'
 import { type Revocation, revocationId } from '../../shared/revocation.ts'
 import { generateSigningKey } from './generate-key.ts'
 import { inState, revoke } from './key-life.ts'
 import { type KeySealing, sealKeyPair } from './key-sealing.ts'
 import type { KeySet } from './key-set.ts'
 import type { Audit, Ledger, LedgerEntry, SigningKeys } from './ports.ts'
-import { type KeyRules, keyRevocation, liveKeyRevocations } from './signing-key.ts'
+import { KEYS_FRESH_MS, type KeyRules, keyRevocation, liveKeyRevocations } from './signing-key.ts'
 
 type KeyRevocation = Extract<Revocation, { kind: 'key' }>
 
@@ -15,7 +16,8 @@ export type KeyRevoked =
 
 /**
  * Declares a key compromised. In one step it is dropped from the key set and, if it was the current one, the next one
- * signs; then the ledger has it, then the feed. Repeating it is harmless.
+ * signs; then the ledger has it, then the feed. Whatever is asked for after the answer, no issuer that can read its store
+ * signs it with this key. Repeating it is harmless.
  * @param by who asks, for the audit log
  * @throws StoreUnavailable; if that happens after the first step, {@link EnterRevokedKeys} of any issuer does the rest
  */
@@ -41,7 +43,7 @@ export function createRevokeKey(ports: RevokeKeyPorts, rules: KeyRules): RevokeK
     if (!key) return { ok: false, code: 'not_found' }
     // From here on this issuer signs with another key; the event can't be signed by the one it is about.
     await keySet.reload()
-    const propagated = await announce(keyRevocation(kid, key.revokedAt!))
+    const [propagated] = await Promise.all([announce(keyRevocation(kid, key.revokedAt!)), pause(KEYS_FRESH_MS)])
     const current = inState(keys, 'current')!.kid
     audit.record('signing_key_revoked', { kid, alg: key.alg, current, propagated, by })
     return { ok: true, current, propagated }

@@ -45,6 +45,12 @@ export interface KeyRules {
 export const KEYS_LEASE_MS = 10_000
 
 /**
+ * How old what an issuer knows of the keys may be when it begins to make a token, while the store answers: milliseconds.
+ * Long enough that thousands of tokens a second cost ten reads.
+ */
+export const KEYS_FRESH_MS = 100
+
+/**
  * How long a key is published before it signs: milliseconds. A verifier's copy of the key set can be one age old when it
  * is taken from a cache, and is replaced one age later.
  */

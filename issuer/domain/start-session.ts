@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { RoleGrants } from './grants.ts'
 import type { IssueTokens, Tokens } from './issue-tokens.ts'
+import type { KeySet } from './key-set.ts'
 import type { Audit, Sessions } from './ports.ts'
 import { hashNonce, newNonce } from './refresh-token.ts'
 import type { Revoke } from './revoke.ts'
@@ -46,13 +47,14 @@ export interface StartSessionPorts {
   sessions: Sessions
   roleGrants: RoleGrants
   issueTokens: IssueTokens
+  keySet: Pick<KeySet, 'freshen'>
   revoke: Revoke
   audit: Audit
   clock: Clock
 }
 
 export function createStartSession(
-  { sessions, roleGrants, issueTokens, revoke, audit, clock }: StartSessionPorts,
+  { sessions, roleGrants, issueTokens, keySet, revoke, audit, clock }: StartSessionPorts,
   { refreshTtlMs, idleMs, sessionLimit = Number.POSITIVE_INFINITY }: SessionRules,
 ): StartSession {
   /** Each of several logins at once counts itself before it looks: the last to look sees all of them. */
@@ -80,7 +82,7 @@ export function createStartSession(
       address: client.address,
       scope,
     }
-    const grants = await roleGrants.of(user.roles)
+    const [grants] = await Promise.all([roleGrants.of(user.roles), keySet.freshen()])
     if ((await sessions.create(session)) > sessionLimit) await endOldest(user.id)
     return { session, tokens: issueTokens(user, grants, session, nonce, issuedAtMs) }
   }

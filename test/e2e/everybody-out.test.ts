@@ -60,6 +60,7 @@ test('sallyport sessions end --all logs everybody out, everywhere', {
     }
   }
   const again = await login(second, people[0]!)
+  t.notOk(ended.lines[0].revoked_keys.includes(kidOf(again.access_token)), 'no issuer signs with what was revoked')
   await served(again.access_token)
   await served(await clientToken())
   t.equal((await refresh(first, again.refresh_token)).status, 200)

@@ -31,6 +31,7 @@ const log = createLog('model', 'silent')
 const keySet = {
   current: () => key,
   keyFor: (kid: string) => (kid === key.kid ? key : undefined),
+  freshen: async () => {},
 } as unknown as KeySet
 const macKeys = refreshTokenKeys(['the master key of the model'])
 const audit = { record: () => {} }
@@ -115,7 +116,10 @@ export function createModelIssuer(
   )
   const logout = createLogout({ ...ports, ledger, authenticate, revoke, macKeys, audit })
   const issueTokens = createTokenIssue(clock)
-  const refresh = createRefresh({ ...ports, ledger, revoke, roleGrants, issueTokens, macKeys, audit, clock }, HOUR_MS)
+  const refresh = createRefresh(
+    { ...ports, ledger, revoke, roleGrants, issueTokens, keySet, macKeys, audit, clock },
+    HOUR_MS,
+  )
   let rounding = false
 
   return {

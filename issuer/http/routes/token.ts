@@ -112,9 +112,9 @@ function createGrants({ login, refresh, clientCredentials }: TokenRoutes): Recor
       return refuse('invalid_grant')
     },
 
-    client_credentials(request, client) {
+    async client_credentials(request, client) {
       if (!client) return refuse('invalid_client', 'this grant needs client authentication')
-      const result = clientCredentials(client, request.body.scope, clientAddress(request))
+      const result = await clientCredentials(client, request.body.scope, clientAddress(request))
       return result.ok ? result : refuse('invalid_scope')
     },
   }

@@ -1,11 +1,12 @@
 import { createPrivateKey } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { test } from 'tap'
 import { ensureSigningKey } from '../../../issuer/domain/ensure-signing-key.ts'
 import { createKeySealing } from '../../../issuer/domain/key-sealing.ts'
 import { createKeySet } from '../../../issuer/domain/key-set.ts'
 import { StoreUnavailable } from '../../../issuer/domain/ports.ts'
-import { KEYS_LEASE_MS } from '../../../issuer/domain/signing-key.ts'
+import { KEYS_FRESH_MS, KEYS_LEASE_MS } from '../../../issuer/domain/signing-key.ts'
 import { ALGORITHM_NAMES, signJws } from '../../../shared/jws.ts'
 import { MASTER_KEY, memoryKeys } from '../../helpers/signing-keys.ts'
 import { manualClock } from '../build.ts'
@@ -68,6 +69,40 @@ test('next and retired keys are published, those that are gone are not', async (
   all.clock.advance(1)
   t.equal(keySet.keyFor(retired!), undefined)
   t.same(published(), [next, current])
+})
+
+test('before a token is made the keys are read again, ten times a second at most', async (t) => {
+  const all = ports()
+  await ensureSigningKey(all, 'ES256')
+  let [reads, isAway] = [0, false]
+  const read = all.signingKeys.all
+  all.signingKeys.all = async () => {
+    reads++
+    if (isAway) throw new StoreUnavailable('the store of signing keys', new Error('away'))
+    return read()
+  }
+  const keySet = createKeySet(all, RULES)
+  await keySet.reload()
+  const { kid } = keySet.current()
+  const began = performance.now()
+  while (performance.now() - began < 3 * KEYS_FRESH_MS) {
+    await Promise.all(Array.from({ length: 100 }, () => keySet.freshen()))
+    await sleep(1)
+  }
+  const spans = (performance.now() - began) / KEYS_FRESH_MS
+  t.ok(reads >= 3 && reads <= 1 + spans, `${reads} reads in ${spans.toFixed(1)} times ${KEYS_FRESH_MS} ms`)
+
+  const other = ports()
+  await ensureSigningKey(other, 'ES256')
+  all.signingKeys.stored = other.signingKeys.stored
+  await sleep(KEYS_FRESH_MS + 1)
+  await keySet.freshen()
+  const changed = keySet.current().kid
+  t.not(changed, kid)
+  isAway = true
+  await sleep(KEYS_FRESH_MS + 1)
+  await keySet.freshen()
+  t.equal(keySet.current().kid, changed, 'while the store is away the lease decides')
 })
 
 test('a store that fails changes nothing; a foreign master key is an error', async (t) => {
