@@ -30,7 +30,7 @@ export function completeSchema(schema: Schema, rows: readonly ValueRow[]): Schem
       at = at.properties[key]
     }
     if (at === undefined || at === whole) continue
-    at.description ??= meaning
+    at.description = meaning
     if (at.properties !== undefined && isObject(value) && !WHOLE.includes(keys.at(-1)!)) needed(at, Object.keys(value))
   }
   return whole

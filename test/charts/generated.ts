@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { KNOWN_SETTINGS } from '../../bin/known-settings.ts'
 import { ISSUER_SETTINGS } from '../../issuer/settings.ts'
 import type { SettingsTable } from '../../shared/settings.ts'
 import { SIDECAR_SETTINGS } from '../../sidecar/settings.ts'
@@ -25,9 +26,12 @@ export function generated(chart: string): { file: string; content: string }[] {
     { file: readme, content: table },
     { file, content: `${JSON.stringify(schema, null, 2)}\n` },
   ]
-  if (chart !== 'sidecar') return files
-  const names = Object.keys(schema.properties!.settings!.properties!)
-  return [...files, { file: join(folder, 'templates/_settings.tpl'), content: settingsTemplate(names) }]
+  const names = {
+    sidecar: () => settingsTemplate('sidecar.knownSettings', Object.keys(schema.properties!.settings!.properties!)),
+    issuer: () => settingsTemplate('issuer.programSettings', KNOWN_SETTINGS),
+    injector: () => settingsTemplate('injector.programSettings', KNOWN_SETTINGS),
+  }[chart]
+  return names === undefined ? files : [...files, { file: join(folder, 'templates/_settings.tpl'), content: names() }]
 }
 
 function settingsOf(table: SettingsTable, { properties }: Schema, templates: string): Schema {
@@ -35,10 +39,10 @@ function settingsOf(table: SettingsTable, { properties }: Schema, templates: str
   return { ...(description !== undefined && { description }), ...settingsSchema(table, templates) }
 }
 
-/** Values of one workload are seen by no schema: the templates have to know which settings there are. */
-function settingsTemplate(names: readonly string[]): string {
+/** Values of one workload and names in extraEnv are seen by no schema: the templates have to know which settings there are. */
+function settingsTemplate(template: string, names: readonly string[]): string {
   const lines = names.map((name) => `- ${name}\n`)
-  return `{{- /* Made from the program's settings: node test/charts/write.ts. */ -}}\n{{- define "sallyport.sidecar.knownSettings" -}}\n${lines.join('')}{{- end }}\n`
+  return `{{- /* Made from the program's settings: node test/charts/write.ts. */ -}}\n{{- define "sallyport.${template}" -}}\n${lines.join('')}{{- end }}\n`
 }
 
 function templatesOf(folder: string): string {

@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { parse } from 'yaml'
 import { addProcessMetrics, createMetrics } from '../../shared/metrics.ts'
-import { chartsFolder } from './charts.ts'
+import { missingChartTools } from '../servers/kubeconform.ts'
+import { chartsFolder, ciValues, prepareCharts, render } from './charts.ts'
+import { objectOf, objectsOf } from './objects.ts'
+
+const skip = await missingChartTools()
+const folderOf = skip ? undefined : await prepareCharts()
 
 const ISSUER = join(chartsFolder, 'issuer')
 const ALERTS = [join(ISSUER, 'alerts.yaml'), join(chartsFolder, 'injector/alerts.yaml')]
@@ -111,6 +116,29 @@ test('every metric to alert on, as docs/metrics.md has them, has an alert', asyn
     .flatMap(({ expr }) => usedIn(expr).metrics)
   for (const name of names) t.ok(alerted.includes(name), name)
 })
+
+for (const [chart, monitored] of [
+  ['issuer', ['--set', 'serviceMonitor.enabled=true']],
+  ['injector', ['--set', 'podMonitor.enabled=true', '--set-json', 'networkPolicy.metricsFrom=[{"podSelector":{}}]']],
+] as const) {
+  test(`${chart}: the alerts are what alerts.yaml has; without a monitor, but for that nobody is seen`, {
+    skip,
+  }, async (t) => {
+    const files = ciValues(chart).filter((file) => /(embedded|minimal)-values/.test(file))
+    const groups = async (args: readonly string[]) => {
+      const text = await render(folderOf!(chart), { files, args: ['--set', 'prometheusRule.enabled=true', ...args] })
+      return objectOf(objectsOf(text), 'PrometheusRule').spec.groups
+    }
+    const whole = parse(readFileSync(join(chartsFolder, chart, 'alerts.yaml'), 'utf8')).groups
+    t.same(await groups(monitored), whole)
+    const seen = whole.map((group: { rules: { expr: string }[] }) => ({
+      ...group,
+      rules: group.rules.filter(({ expr }) => !expr.includes('absent(')),
+    }))
+    t.notSame(seen, whole)
+    t.same(await groups([]), seen)
+  })
+}
 
 test('each panel has a place and an id of its own', async (t) => {
   const { panels } = JSON.parse(readFileSync(join(ISSUER, 'dashboards/sallyport.json'), 'utf8'))

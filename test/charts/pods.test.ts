@@ -37,7 +37,7 @@ function podsOf(objects: readonly KubernetesObject[]) {
 
 /** Images that are not Sallyport's: stores for trials. */
 const isForeign = ({ name }: { name: string }) => ['mongodb', 'redis', 'kafka'].includes(name)
-const VOLUMES = ['configMap', 'emptyDir', 'secret', 'persistentVolumeClaim']
+const VOLUMES = ['configMap', 'csi', 'emptyDir', 'secret', 'persistentVolumeClaim']
 
 test('every Pod is of Pod Security’s level «restricted», and has no token of the API server', { skip }, async (t) => {
   for (const { chart, file, objects } of rendered) {

@@ -195,6 +195,27 @@ test('a preStop of the service stays', { skip }, async (t) => {
   t.same(spec.template.spec.containers[0].lifecycle, lifecycle)
 })
 
+test('a PodMonitor names the port as the container does', { skip }, async (t) => {
+  const monitored = { podMonitor: { enabled: true }, networkPolicy: { metricsFrom: [{ podSelector: {} }] } }
+  const objects = objectsOf(await renderWith(sidecar({ ...monitored, admin: { port: 9081 } })))
+  const [own] = objectOf(objects, 'Deployment').spec.template.spec.initContainers
+  const [{ port, portNumber }] = objectOf(objects, 'PodMonitor').spec.podMetricsEndpoints
+  t.equal(portNumber, undefined, 'which operators before 0.79 do not know')
+  t.match(own.ports, [{}, { name: port, containerPort: 9081 }])
+})
+
+test('a sidecar that waits for issuer and feed is not started again and again', { skip }, async (t) => {
+  const probeOf = async (whenStale: string) => {
+    const objects = objectsOf(await renderWith(sidecar({ whenStale })))
+    return objectOf(objects, 'Deployment').spec.template.spec.initContainers[0].startupProbe
+  }
+  const serve = await probeOf('serve')
+  t.equal(serve.httpGet.path, '/readyz', 'no request before it knows what was revoked')
+  // The kubelet forgets how often it has restarted a container that ran for twice its longest pause (5 minutes).
+  t.ok(serve.periodSeconds * serve.failureThreshold > 2 * 300)
+  t.equal((await probeOf('unready')).httpGet.path, '/livez')
+})
+
 test('values of one workload come before those of the chart, and are checked as well', { skip }, async (t) => {
   const override = { port: 9090, service: { port: 3001 } }
   const objects = objectsOf(await renderWith({ override }))

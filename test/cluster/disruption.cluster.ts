@@ -137,3 +137,24 @@ test('autoscaling: the fewest are there, and an upgrade does not set the number 
   const able = hpa.status.conditions.find(({ type }: { type: string }) => type === 'AbleToScale')
   t.equal(able.status, 'True')
 })
+
+test('autoscaling turned on later: whom kubectl scale has told how many, Helm 4 does not set back', {
+  skip,
+}, async (t) => {
+  const off = ['--set', 'autoscaling.enabled=false', '--set', 'replicaCount=3']
+  const namespace = await install(t, 'issuer', 'autoscaling', ...off)
+  const replicas = async () => (await cluster!.list('deployment', namespace, 'sallyport-issuer'))[0]?.spec.replicas
+  t.equal(await replicas(), 3)
+  await cluster!.ask(['scale', 'deployment/sallyport-issuer', '--replicas=4', '-n', namespace])
+  let fewest = 4
+  let upgrading = true
+  const watching = (async () => {
+    while (upgrading) fewest = Math.min(fewest, await replicas())
+  })()
+  const file = ciValues('issuer').find((name) => name.endsWith('/autoscaling-values.yaml'))!
+  await cluster!.helm('helm4', ['upgrade', 'sallyport', folderOf!('issuer'), '-n', namespace, '-f', file, ...WAIT])
+  upgrading = false
+  await watching
+  t.equal(fewest, 4)
+  t.equal((await cluster!.list('horizontalpodautoscaler', namespace)).length, 1)
+})

@@ -22,6 +22,25 @@ export async function failedMigration(t: Test, { cluster, generation, folder }: 
   await cluster.helm(generation, ['upgrade', 'sallyport', folder, ...given, ...WAIT])
   t.equal(await settled(cluster, namespace, 'sallyport-issuer'), before, 'and the next upgrade works')
   await cluster.helm(generation, ['uninstall', 'sallyport', '-n', namespace, ...WAIT])
+  await cluster.ask(['delete', TOPIC, '-n', 'kafka'])
+}
+
+/** The KafkaTopic of the production values, as everything() has it. */
+export const TOPIC = 'kafkatopic.kafka.strimzi.io/sallyport-issuer-revocations'
+
+export async function keptTopic(t: Test, { cluster, generation, folder }: Setup): Promise<void> {
+  const namespace = await cluster.namespace('topic')
+  const given = ['-n', namespace, '-f', valuesFile('issuer', 'production'), ...WAIT]
+  const topics = async () => (await everything(cluster, 'kafka')).filter((name) => name === TOPIC)
+  const turnedOff = ['--set', 'kafka.strimziTopic.enabled=false']
+  await cluster.helm(generation, ['install', 'sallyport', folder, ...given])
+  await cluster.helm(generation, ['upgrade', 'sallyport', folder, ...given, ...turnedOff])
+  t.same(await topics(), [TOPIC], 'turned off')
+  await cluster.helm(generation, ['uninstall', 'sallyport', '-n', namespace, ...WAIT])
+  t.same(await topics(), [TOPIC], 'uninstalled')
+  await cluster.helm(generation, ['install', 'sallyport', folder, ...given, '--set', 'kafka.strimziTopic.keep=false'])
+  await cluster.helm(generation, ['uninstall', 'sallyport', '-n', namespace, ...WAIT])
+  t.same(await topics(), [], 'without keep it goes as well')
 }
 
 /** Nothing runs in the Pod: the test says how it ended, as a kubelet would. What it does is tested beside a real sidecar. */

@@ -18,7 +18,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "example.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
-{{- end -}}
+{{- $image := set (deepCopy .Values.image) "tag" (default .Chart.AppVersion .Values.image.tag) -}}
+{{- include "sallyport.sidecar.image" (dict "image" $image "global" .Values.global) -}}
 {{- end }}

@@ -49,6 +49,8 @@
 {{- if hasPrefix "sallyport/" $key }}{{ $problems = append $problems (printf "injected.%s: %s is for Pods to say, or for the injector" $name $key) }}{{ end -}}
 {{- end -}}
 {{- end -}}
+{{- $own := dict "volumes" (list "tls" "template" "client-ca") "containers" (list "injector") "elsewhere" "other values make it" -}}
+{{- $problems = concat $problems (include "sallyport.injector.extraProblems" (set $own "context" .) | fromYamlArray) -}}
 {{- if $v.sidecar.routes -}}
 {{- $problems = append $problems "sidecar.routes: there is no ConfigMap of rules in every namespace; name one by sidecar.routesConfigMap, or by the annotation sallyport/routes of each Pod" -}}
 {{- end -}}

@@ -43,9 +43,8 @@ app.kubernetes.io/part-of: sallyport
 {{- end }}
 
 {{- define "sallyport.injector.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
-{{- end -}}
+{{- $image := set (deepCopy .Values.image) "tag" (default .Chart.AppVersion .Values.image.tag) -}}
+{{- include "sallyport.sidecar.image" (dict "image" $image "global" .Values.global) -}}
 {{- end }}
 
 {{- /* The Secret with the certificate. */ -}}
@@ -70,4 +69,11 @@ app.kubernetes.io/part-of: sallyport
 {{- if not (get $context $name) }}{{ $_ := unset $context $name }}{{ end -}}
 {{- end -}}
 {{- toYaml $context -}}
+{{- end }}
+
+{{- define "sallyport.injector.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end }}

@@ -10,9 +10,9 @@
 {{- end -}}
 {{- $volumes := list -}}
 {{- range include "sallyport.sidecar.volumes" $parts | fromYamlArray }}{{ $volumes = append $volumes .volume }}{{ end -}}
-{{- $template := dict "container" $container "volumes" $volumes "terminationGracePeriodSeconds" (add $v.drain.delaySeconds $v.drain.deadlineSeconds 10) -}}
-{{- if and (gt (int $v.drain.delaySeconds) 0) (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) -}}
-{{- $_ := set $template "preStop" (dict "sleep" (dict "seconds" $v.drain.delaySeconds)) -}}
+{{- $template := dict "container" $container "volumes" $volumes "terminationGracePeriodSeconds" (add $v.shutdown.delaySeconds $v.shutdown.deadlineSeconds 10) -}}
+{{- if and (gt (int $v.shutdown.delaySeconds) 0) (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) -}}
+{{- $_ := set $template "preStop" (dict "sleep" (dict "seconds" $v.shutdown.delaySeconds)) -}}
 {{- end -}}
 {{- range $name := list "imagePullSecrets" "labels" "annotations" -}}
 {{- with index $.Values.injected $name }}{{ $_ := set $template $name . }}{{ end -}}

@@ -66,6 +66,8 @@
 {{- end -}}
 {{- $problems = concat $problems (include "sallyport.issuer.deployProblems" . | fromYamlArray) -}}
 {{- $problems = concat $problems (include "sallyport.issuer.egressProblems" . | fromYamlArray) -}}
+{{- $own := dict "volumes" (list "data" "tmp" "secrets" "stores" "tls" "mongo-ca" "redis-ca" "kafka-ca") "containers" (list "issuer" "migrate") "elsewhere" "it goes under settings or secrets, or other values make it" -}}
+{{- $problems = concat $problems (include "sallyport.issuer.extraProblems" (set $own "context" .) | fromYamlArray) -}}
 {{- if and $v.ingress.enabled (not $v.ingress.host) -}}
 {{- $problems = append $problems "ingress.host: is needed with ingress.enabled" -}}
 {{- end -}}

@@ -49,9 +49,15 @@ app.kubernetes.io/component: migration
 {{- end }}
 
 {{- define "sallyport.issuer.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
-{{- end -}}
+{{- $image := .Values.image -}}
+{{- $name := ternary (printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag)) (printf "%s@%s" $image.repository $image.digest) (eq $image.digest "") -}}
+{{- include "sallyport.issuer.withRegistry" (dict "context" . "name" $name) -}}
+{{- end }}
+
+{{- /* An image's name, with the registry of global.imageRegistry unless it names one itself. Takes context and name. */ -}}
+{{- define "sallyport.issuer.withRegistry" -}}
+{{- $registry := .context.Values.global.imageRegistry -}}
+{{- if and $registry (not (regexMatch "^([^/]*[.:][^/]*|localhost)/" .name)) -}}{{ $registry }}/{{ end -}}{{ .name }}
 {{- end }}
 
 {{- define "sallyport.issuer.scheme" -}}

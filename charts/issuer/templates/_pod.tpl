@@ -87,6 +87,9 @@
   mountPath: /run/tls
   readOnly: true
 {{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "sallyport.issuer.volumes" -}}
@@ -137,6 +140,28 @@
   secret:
     secretName: {{ .Values.tls.secretName }}
     defaultMode: 0440
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* Containers of yours: without a security context of their own they get the issuer's. */ -}}
+{{- define "sallyport.issuer.extraInitContainers" -}}
+{{- $context := include "sallyport.issuer.containerSecurityContext" . | fromYaml -}}
+{{- range .Values.extraInitContainers }}
+- {{ toYaml (ternary . (set (deepCopy .) "securityContext" $context) (hasKey . "securityContext")) | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+
+{{- /* What the Pods of issuers and of the migration have in common: where they run, and as whom. */ -}}
+{{- define "sallyport.issuer.podFields" -}}
+securityContext:
+  {{- include "sallyport.issuer.podSecurityContext" . | nindent 2 }}
+{{- range $field := list "imagePullSecrets" "priorityClassName" "runtimeClassName" "hostAliases" "dnsConfig" "nodeSelector" "tolerations" "affinity" }}
+{{- with index $.Values $field }}
+{{ dict $field . | toYaml }}
+{{- end }}
 {{- end }}
 {{- end }}
 

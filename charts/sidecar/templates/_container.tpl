@@ -6,8 +6,8 @@
 {{- $_ := set $env "UPSTREAM" (printf "%s://127.0.0.1:%v" $v.service.scheme $v.service.port) -}}
 {{- $_ := set $env "ISSUER_URL" (trimSuffix "/" $v.issuer.url) -}}
 {{- $_ := set $env "AUDIENCE" (join "," $v.audience) -}}
-{{- $_ := set $env "DRAIN_DELAY" (ternary "0s" (printf "%vs" $v.drain.delaySeconds) $native) -}}
-{{- $_ := set $env "DRAIN_DEADLINE" (printf "%vs" $v.drain.deadlineSeconds) -}}
+{{- $_ := set $env "DRAIN_DELAY" (ternary "0s" (printf "%vs" $v.shutdown.delaySeconds) $native) -}}
+{{- $_ := set $env "DRAIN_DEADLINE" (printf "%vs" $v.shutdown.deadlineSeconds) -}}
 {{- with $v.issuer.internalUrl }}{{ $_ := set $env "ISSUER_INTERNAL_URL" (trimSuffix "/" .) }}{{ end -}}
 {{- if $v.issuer.ca }}{{ $_ := set $env "ISSUER_CA_FILE" "/run/sallyport/issuer-ca/ca.crt" }}{{ end -}}
 {{- if $v.feedToken.secret }}{{ $_ := set $env "FEED_TOKEN_FILE" "/run/sallyport/feed-token/value" }}{{ end -}}
@@ -38,8 +38,12 @@
 {{- if kindIs "bool" . -}}{{ ternary "on" "off" . }}{{- else if kindIs "float64" . -}}{{ printf "%.0f" . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
+{{- /* An image's name, with the registry of global.imageRegistry unless it names one itself. Takes image and global. */ -}}
 {{- define "sallyport.sidecar.image" -}}
+{{- with .image -}}
+{{- if and $.global.imageRegistry (not (regexMatch "^([^/]*[.:][^/]*|localhost)/" .repository)) -}}{{ $.global.imageRegistry }}/{{ end -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ .tag }}{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- /* Volumes, each with the folder it has in the sidecar. Takes values and name (of the workload). */ -}}
@@ -92,7 +96,7 @@ httpGet: { path: {{ .path }}, port: {{ .values.admin.port }} }
 {{- define "sallyport.sidecar.container" -}}
 {{- $v := .values -}}
 name: sallyport
-image: {{ include "sallyport.sidecar.image" $v.image }}
+image: {{ include "sallyport.sidecar.image" $v }}
 imagePullPolicy: {{ $v.image.pullPolicy }}
 args: [sidecar]
 {{- if eq $v.native "always" }}
@@ -109,7 +113,8 @@ startupProbe:
   {{- include "sallyport.sidecar.probe" (dict "values" $v "path" (ternary "/readyz" "/livez" (eq $v.whenStale "serve"))) | nindent 2 }}
   periodSeconds: 1
   timeoutSeconds: 4
-  failureThreshold: 120
+  {{- /* /readyz waits for issuer and feed. With less than 10 minutes the kubelet's pauses before a restart would grow to 5. */}}
+  failureThreshold: {{ ternary 900 120 (eq $v.whenStale "serve") }}
 readinessProbe:
   {{- include "sallyport.sidecar.probe" (dict "values" $v "path" (ternary "/livez" "/readyz" (eq $v.whenStale "serve"))) | nindent 2 }}
   periodSeconds: 5

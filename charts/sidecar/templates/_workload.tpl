@@ -55,6 +55,7 @@ A Service before the sidecar: ports without a targetPort get the sidecar's, and 
 {{- fail (printf "\n\nThese values are wrong:\n- sidecar.native: always needs Kubernetes 1.29, this is %s\n" .context.Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- if eq (toString $v.native) "auto" }}{{ $_ := set $v "native" (ternary "always" "never" $can) }}{{ end -}}
+{{- $_ := set $v "global" (default dict .context.Values.global) -}}
 {{- toYaml $v -}}
 {{- end }}
 
@@ -72,10 +73,10 @@ A Service before the sidecar: ports without a targetPort get the sidecar's, and 
 {{- if not (hasKey $annotations "kubectl.kubernetes.io/default-container") }}{{ $_ := set $annotations "kubectl.kubernetes.io/default-container" (first $spec.containers).name }}{{ end -}}
 {{- end -}}
 {{- if $annotations }}{{ $_ := set $metadata "annotations" $annotations }}{{ end -}}
-{{- if and (gt (int $v.drain.delaySeconds) 0) (semverCompare ">=1.30-0" .context.Capabilities.KubeVersion.Version) -}}
+{{- if and (gt (int $v.shutdown.delaySeconds) 0) (semverCompare ">=1.30-0" .context.Capabilities.KubeVersion.Version) -}}
 {{- range $spec.containers -}}
 {{- $lifecycle := default dict .lifecycle -}}
-{{- if not $lifecycle.preStop }}{{ $_ := set . "lifecycle" (set $lifecycle "preStop" (dict "sleep" (dict "seconds" $v.drain.delaySeconds))) }}{{ end -}}
+{{- if not $lifecycle.preStop }}{{ $_ := set . "lifecycle" (set $lifecycle "preStop" (dict "sleep" (dict "seconds" $v.shutdown.delaySeconds))) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- $container := include "sallyport.sidecar.container" . | fromYaml -}}
@@ -87,7 +88,7 @@ A Service before the sidecar: ports without a targetPort get the sidecar's, and 
 {{- $volumes := default list $spec.volumes -}}
 {{- range include "sallyport.sidecar.volumes" . | fromYamlArray }}{{ $volumes = append $volumes .volume }}{{ end -}}
 {{- $_ := set $spec "volumes" $volumes -}}
-{{- $_ := set $spec "terminationGracePeriodSeconds" (max (int (default 0 $spec.terminationGracePeriodSeconds)) (add $v.drain.delaySeconds $v.drain.deadlineSeconds 10)) -}}
+{{- $_ := set $spec "terminationGracePeriodSeconds" (max (int (default 0 $spec.terminationGracePeriodSeconds)) (add $v.shutdown.delaySeconds $v.shutdown.deadlineSeconds 10)) -}}
 {{- toYaml $pod -}}
 {{- end }}
 
@@ -179,7 +180,7 @@ spec:
     matchLabels:
       sallyport/sidecar: {{ $.label }}
   podMetricsEndpoints:
-    - portNumber: {{ $.values.admin.port }}
+    - port: sallyport-admin
       path: /metrics
       interval: {{ .interval }}
 {{- end }}

@@ -143,7 +143,7 @@ spec:
         seccompProfile: { type: RuntimeDefault }
       containers:
         - name: {{ .store }}
-          image: {{ $deploy.image }}
+          image: {{ include "sallyport.issuer.withRegistry" (dict "context" $root "name" $deploy.image) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           {{- .container | trim | nindent 10 }}
           ports:
