@@ -1,13 +1,30 @@
-import { type Administration, OPERATOR, publicClient } from '../issuer/administration.ts'
+import { type Administration, OPERATOR, PERMISSIONS, publicClient } from '../issuer/administration.ts'
 import { systemClock } from '../shared/clock.ts'
-import { duration } from '../shared/settings.ts'
+import { duration, isNearMiss } from '../shared/settings.ts'
 import { administer } from './administer.ts'
 
 type Result = Awaited<ReturnType<Administration['clients']['create']>>
 
 /** Creates a service client and prints it with its secret, as JSON. */
 export async function createClient(env: NodeJS.ProcessEnv, name: string, permissions: string[]): Promise<void> {
-  await administer(env, async ({ clients }) => printWithSecret(await clients.create({ name, permissions }, OPERATOR)))
+  await administer(env, async ({ clients, stores }) => {
+    printWithSecret(await clients.create({ name, permissions }, OPERATOR))
+    const ofRoles = (await stores.roles.all()).flatMap((role) => role.permissions)
+    for (const note of notesOn(new Set(permissions), new Set(ofRoles)))
+      process.stderr.write(`sallyport: note: ${note}\n`)
+  })
+}
+
+/** Services may ask for what this issuer knows nothing of: that is said, and no more, for it may be a slip of the hand. */
+function notesOn(permissions: ReadonlySet<string>, ofRoles: ReadonlySet<string>): string[] {
+  const own = Object.keys(PERMISSIONS)
+  return [...permissions]
+    .filter((permission) => !own.includes(permission) && !ofRoles.has(permission))
+    .map((permission) => {
+      const meant = own.find((candidate) => isNearMiss(candidate, permission))
+      const question = meant ? `; did you mean ${meant}?` : ''
+      return `no route of this issuer asks for ${permission} and no role has it: it is for your services to ask for${question}`
+    })
 }
 
 const PAGE = 100

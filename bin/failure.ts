@@ -30,11 +30,16 @@ export function describeFailure(error: unknown, dataDir: string): string[] {
       break
   }
   if (path !== undefined && code !== undefined) {
-    const isData = `${resolve(path)}${sep}`.startsWith(`${resolve(dataDir)}${sep}`)
+    const isData = isBelow(path, dataDir) || isBelow(dataDir, path)
     const advice = isData ? ': DATA_DIR has to name a folder this user can write to' : ''
     return [`${path} cannot be used (${code})${advice}`]
   }
   const { cause } = error as Error
   const why = cause instanceof Error && cause.message !== '' ? `: ${cause.message}` : ''
   return [`${message || String(error)}${why}`]
+}
+
+/** Whether one path is the other, or in it. */
+function isBelow(path: string, folder: string): boolean {
+  return `${resolve(path)}${sep}`.startsWith(`${resolve(folder)}${sep}`)
 }

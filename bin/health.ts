@@ -12,6 +12,9 @@ const DEADLINE_MS = 3000
  */
 export async function checkHealth(env: NodeJS.ProcessEnv, url?: string): Promise<void> {
   const address = url ?? `${ownAddress(env)}/readyz`
+  if (!/^https?:/.test(address) || !URL.canParse(address)) {
+    throw new Error(`${address} is not an address such as http://127.0.0.1:8081/readyz`)
+  }
   // The issuer's certificate is for its public name, and nothing that is asked here is secret.
   const { ok, body } = await ask(address, url === undefined).catch((error) => {
     throw new Error(`${address} does not answer (${error.code ?? error.name})`)

@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { startIssuer } from '../issuer/main.ts'
+import { readIssuerSettings } from '../issuer/settings.ts'
+import { portConflicts } from '../shared/port-conflicts.ts'
+import { SettingsError } from '../shared/settings.ts'
 import { startSidecar } from '../sidecar/main.ts'
+import { readSidecarSettings, sidecarListeners } from '../sidecar/settings.ts'
 import { type DemoService, startDemoService } from './demo-service.ts'
 import { checkSettings } from './known-settings.ts'
 import { nextSteps } from './next-steps.ts'
@@ -16,7 +20,7 @@ export async function start(given: NodeJS.ProcessEnv): Promise<void> {
   const feedToken = given.FEED_TOKEN_FILE ? {} : { FEED_TOKEN: randomBytes(32).toString('hex') }
   const env: NodeJS.ProcessEnv = { LOG_LEVEL: 'warn', ...feedToken, ...withoutEmpty(given) }
   // Without UPSTREAM the sidecar gets the demo service's address, which is not known yet.
-  checkSettings({ UPSTREAM: 'http://127.0.0.1', ...env }, ['issuer', 'sidecar'])
+  checkTogether({ UPSTREAM: 'http://127.0.0.1', ...env })
 
   await runUntilSignal(async (started, signal) => {
     const issuer = await startIssuer(env, { signal })
@@ -46,6 +50,15 @@ export async function start(given: NodeJS.ProcessEnv): Promise<void> {
       }),
     )
   })
+}
+
+/** @throws SettingsError */
+function checkTogether(env: NodeJS.ProcessEnv): void {
+  checkSettings(env, ['issuer', 'sidecar'])
+  const { ISSUER_HOST, ISSUER_PORT } = readIssuerSettings(env)
+  const issuer = { setting: 'ISSUER_PORT', host: ISSUER_HOST, port: ISSUER_PORT }
+  const problems = portConflicts([issuer, ...sidecarListeners(readSidecarSettings(env))])
+  if (problems.length > 0) throw new SettingsError(problems)
 }
 
 function withoutEmpty(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

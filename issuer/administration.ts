@@ -23,6 +23,7 @@ import { openStores, type Stores } from './stores.ts'
 
 export { OPERATOR } from './domain/administrator.ts'
 export { publicClient } from './domain/client.ts'
+export { PERMISSIONS } from './domain/permissions.ts'
 export { publicUser, SUPERUSER_ROLE } from './domain/user.ts'
 export { readUserQuery } from './domain/user-query.ts'
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
 import type { SecureContextOptions } from 'node:tls'
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
@@ -7,6 +8,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import type { Log } from '../shared/log.ts'
 import type { Metrics } from '../shared/metrics.ts'
 import { addOperationRoutes, type Operations } from '../shared/operations.ts'
+import { giveUpStalledClients } from '../shared/stalled-clients.ts'
 import type { RateLimits } from './domain/rate-limits.ts'
 import { addPermissionNames } from './http/authenticate.ts'
 import { addJsonParser, BODY_LIMIT } from './http/json-body.ts'
@@ -55,6 +57,9 @@ export interface ServerParts extends Parts {
   metrics: Metrics
 }
 
+/** How long a client may take nothing of an answer that waits for it: milliseconds. */
+const STALL_TIMEOUT_MS = 60_000
+
 /** The whole issuer over HTTP: the use cases, then the hooks in the order in which a request meets them, then routes. */
 export async function createServer(parts: ServerParts, rules: ServerRules): Promise<FastifyInstance> {
   const { clock, metrics, log } = parts
@@ -63,6 +68,7 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   const sendTokens = createSendTokens(refreshCookie, clock)
 
   const app = createApp(log, rules)
+  giveUpStalledClients(app.server as Server, STALL_TIMEOUT_MS)
   addRequestLog(app, metrics)
   addMessageChecks(app)
   await addSecurityHeaders(app)
@@ -124,7 +130,15 @@ function createApp(log: Log, { trustedProxies, tls }: ServerRules): FastifyInsta
     // What comes on a kept-alive connection while the server goes down is still answered.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 128 },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true } },
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allErrors: true,
+        verbose: true,
+      },
+    },
     frameworkErrors: answerError,
     clientErrorHandler: answerUnreadable,
   }) as unknown as FastifyInstance

@@ -1,6 +1,6 @@
 import type { Clock } from '../shared/clock.ts'
 import { type Lifecycle, pause, withDeadline } from '../shared/lifecycle.ts'
-import type { Log } from '../shared/log.ts'
+import { expected, type Log } from '../shared/log.ts'
 import type { Check } from '../shared/operations.ts'
 import { SettingsError } from '../shared/settings.ts'
 import { openSqliteStore } from './adapters/sqlite/store.ts'
@@ -47,7 +47,7 @@ export async function openStores(
     return store
   }
   const { MONGO_URL, MONGO_CA, REDIS_URL, REDIS_CA, REDIS_PREFIX, DATA_DIR } = settings
-  const sweepFailed = (err: unknown) => log.warn({ err }, 'expired rows could not be deleted')
+  const sweepFailed = (err: unknown) => log.warn({ err: expected(err) }, 'expired rows could not be deleted')
   const file = MONGO_URL && REDIS_URL ? undefined : opened(openSqliteStore(DATA_DIR, clock, sweepFailed))
   // The drivers are loaded only where they are used: together 90 ms and 60 MB.
   const mongo = MONGO_URL ? await import('./adapters/mongo/store.ts') : undefined

@@ -22,16 +22,56 @@ const SECRET_PATHS = [
  * received (the upstream's answer, a document, a command's arguments).
  */
 function serializeError(err: unknown): object {
+  return err instanceof Expected ? describe(err.error, isMistake(err.error)) : describe(err, true)
+}
+
+function describe(err: unknown, withStack: boolean): object {
   if (!(err instanceof Error)) return { type: typeof err, message: typeof err === 'string' ? err : 'not an error' }
   const { type, message, stack, aggregateErrors } = pino.stdSerializers.err(err)
-  const { code } = err as NodeJS.ErrnoException
+  const code = codeOf(err)
   return {
     type,
     message,
-    stack,
-    ...((typeof code === 'string' || typeof code === 'number') && { code }),
-    ...(aggregateErrors && { aggregateErrors: (err as AggregateError).errors.map(serializeError) }),
+    ...(withStack && { stack }),
+    ...(code !== undefined && { code }),
+    ...(aggregateErrors && { aggregateErrors: (err as AggregateError).errors.map((one) => describe(one, withStack)) }),
   }
+}
+
+const MAX_CAUSES = 5
+
+/** The error's own, or that of what caused it. */
+function codeOf(err: Error): string | number | undefined {
+  let at: unknown = err
+  for (let i = 0; i < MAX_CAUSES && at instanceof Error; i++, at = at.cause) {
+    const { code } = at as { code?: unknown }
+    if (typeof code === 'string' || typeof code === 'number') return code
+  }
+  return undefined
+}
+
+class Expected {
+  readonly error: unknown
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
+
+/**
+ * For `err` of a log line about what is to be expected of the world outside: a store that is away, a connection that
+ * broke. It is logged without its stack, which says nothing then; an error that looks like a mistake here keeps it.
+ */
+export function expected(error: unknown): object {
+  return new Expected(error)
+}
+
+const MISTAKES = /^(?:TypeError|RangeError|ReferenceError|ReplyError|Mongo.*)$/
+
+/** What code is to blame for: its own errors, and what a store says of a statement (an outage is a StoreUnavailable). */
+function isMistake(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { name, cause, code } = error as NodeJS.ErrnoException
+  return (MISTAKES.test(name) && cause === undefined) || code === 'ERR_SQLITE_ERROR'
 }
 
 /** Written at once when it has grown to this. */

@@ -62,3 +62,8 @@ export function problemDocument(code: ProblemCode, more: { detail?: string; erro
   const [status, title] = PROBLEMS[code]
   return { type: 'about:blank', title, status, code, ...more }
 }
+
+/** A problem as the body of an answer; it ends its line, as a terminal's prompt expects. */
+export function problemText(problem: ProblemDocument): string {
+  return `${JSON.stringify(problem)}\n`
+}

@@ -71,8 +71,11 @@ export function secretOf(characters: number): Kind<string> {
   }
 }
 
-/** The bearer credential by which a sidecar reads the issuer's feed. */
-export const feedToken: Kind<string> = secretOf(16)
+/** The bearer credential by which a sidecar reads the issuer's feed: it has to fit into a header. */
+export const feedToken: Kind<string> = {
+  read: (value) => (/^[ -~]*$/.test(value) ? secretOf(16).read(value) : undefined),
+  expects: `${secretOf(16).expects}, of ASCII and on one line`,
+}
 
 export function integer(min: number, max: number): Kind<number> {
   return {

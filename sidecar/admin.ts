@@ -1,13 +1,15 @@
 import type { IncomingMessage } from 'node:http'
-import Fastify, { type FastifyInstance } from 'fastify'
-import { NO_SCHEMAS } from '../shared/no-schemas.ts'
-import { addOperationRoutes, type Operations } from '../shared/operations.ts'
+import type { FastifyInstance } from 'fastify'
+import type { Log } from '../shared/log.ts'
+import type { Operations } from '../shared/operations.ts'
+import { createOperationsServer } from '../shared/operations-server.ts'
 import type { RevocationList } from './domain/revocation-list.ts'
 import { type ForwardAuth, isForwardAuth } from './proxy/forward-auth.ts'
 
 export interface AdminParts extends Operations {
   revocations: Pick<RevocationList, 'counts'>
   forwardAuth: ForwardAuth
+  log: Log
 }
 
 /** A request whose `url` Fastify's `rewriteUrl` has been asked about. */
@@ -17,10 +19,7 @@ interface AskedRequest extends IncomingMessage {
 
 /** What only operators and proxies reach: health, metrics, how many revocations are live, and the second door. */
 export function buildAdmin({ revocations, forwardAuth, ...operations }: AdminParts): FastifyInstance {
-  const app = Fastify({
-    ...NO_SCHEMAS,
-    logger: false,
-    forceCloseConnections: true,
+  const app = createOperationsServer(operations, {
     // The router is not to decode, match or refuse a question: what follows the prefix is another request's target.
     rewriteUrl: (request) => (isForwardAuth(request.url ?? '') ? '/' : (request.url ?? '')),
   })
@@ -32,7 +31,6 @@ export function buildAdmin({ revocations, forwardAuth, ...operations }: AdminPar
     if (isForwardAuth(target)) forwardAuth(request.raw, reply.raw, target)
     else done()
   })
-  addOperationRoutes(app, operations)
   app.get('/revocations', async (_request, reply) => {
     const { session, user, key } = revocations.counts
     return reply.header('cache-control', 'no-store').send({ session, user, key })

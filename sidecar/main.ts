@@ -140,7 +140,7 @@ async function start(base: Base): Promise<RunningSidecar> {
     openStreams.sweep(nowMs, freshness.isFresh(nowMs) ? settings.STREAM_GRACE : 0)
     // An own clock that is ahead for a while must not make forgotten what still matters: the issuers' has to agree.
     revocations.sweep(Math.floor(Math.min(nowMs, freshness.completeUntil()) / 1000))
-    ring.expire(nowMs)
+    keys.expire()
   })
 
   let draining = false
@@ -155,7 +155,7 @@ async function start(base: Base): Promise<RunningSidecar> {
     clock,
     log,
   })
-  const admin = buildAdmin({ metrics, ready, revocations, forwardAuth })
+  const admin = buildAdmin({ metrics, ready, revocations, forwardAuth, log })
   lifecycle.onClose('admin server', () => admin.close())
   const adminUrl = await listen(admin, settings.SIDECAR_ADMIN_HOST, settings.SIDECAR_ADMIN_PORT)
 

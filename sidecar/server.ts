@@ -7,6 +7,7 @@ import type { Clock } from '../shared/clock.ts'
 import { pause } from '../shared/lifecycle.ts'
 import type { Log } from '../shared/log.ts'
 import { NO_SCHEMAS } from '../shared/no-schemas.ts'
+import { giveUpStalledClients } from '../shared/stalled-clients.ts'
 import type { DecisionState } from './domain/decide.ts'
 import { METHODS } from './domain/target.ts'
 import { createClientErrorHandler } from './proxy/client-errors.ts'
@@ -73,11 +74,7 @@ interface AdmittedRequest extends FastifyRequest {
 export function buildProxy(parts: ProxyParts): FastifyInstance {
   const { metrics, log } = parts
   const guard = createGuard(parts)
-  const forward = createForward({
-    ...parts,
-    ...parts.timeouts,
-    requestHeaders: createRequestHeaders(parts.headerRules),
-  })
+  const forward = createForward({ ...parts, requestHeaders: createRequestHeaders(parts.headerRules) })
   const pipelining = createPipelining()
   const countUnread = (reason: string) => metrics.count('none', 'denied', reason)
 
@@ -101,6 +98,7 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
   const server = app.server as Server
   // Node drops the fields beyond this number unseen (CVE-2026-58044); the head's size bounds them already.
   server.maxHeadersCount = 0
+  giveUpStalledClients(server, parts.timeouts.stallMs)
 
   // Bodies are nobody's business here: no method has one that Fastify would read or judge by its content type.
   for (const method of METHODS) app.addHttpMethod(method, { hasBody: false, overrideExisting: true })

@@ -8,6 +8,7 @@ import {
 import { ALGORITHM_NAMES } from '../shared/jws.ts'
 import { KAFKA_SETTINGS, kafkaConflicts } from '../shared/kafka-settings.ts'
 import { LOG_LEVELS } from '../shared/log.ts'
+import { type Listener, portConflicts } from '../shared/port-conflicts.ts'
 import {
   certificates,
   duration,
@@ -191,6 +192,16 @@ export type SidecarSettings = Omit<SettingValues<typeof SIDECAR_SETTINGS>, 'UPST
   ISSUER_INTERNAL_URL: string
 }
 
+/** What a sidecar listens on. */
+export function sidecarListeners(
+  values: Pick<SidecarSettings, 'SIDECAR_HOST' | 'SIDECAR_PORT' | 'SIDECAR_ADMIN_HOST' | 'SIDECAR_ADMIN_PORT'>,
+): Listener[] {
+  return [
+    { setting: 'SIDECAR_PORT', host: values.SIDECAR_HOST, port: values.SIDECAR_PORT },
+    { setting: 'SIDECAR_ADMIN_PORT', host: values.SIDECAR_ADMIN_HOST, port: values.SIDECAR_ADMIN_PORT },
+  ]
+}
+
 /**
  * Reads the sidecar's settings.
  * @throws SettingsError that lists every problem at once
@@ -198,7 +209,7 @@ export type SidecarSettings = Omit<SettingValues<typeof SIDECAR_SETTINGS>, 'UPST
 export function readSidecarSettings(env: NodeJS.ProcessEnv): SidecarSettings {
   const values = readSettings(SIDECAR_SETTINGS, env)
   const { UPSTREAM } = values
-  const problems = kafkaConflicts(values)
+  const problems = [...portConflicts(sidecarListeners(values)), ...kafkaConflicts(values), ...timeConflicts(values)]
   if (!values.SIDECAR_TLS_CERT_FILE !== !values.SIDECAR_TLS_KEY_FILE) {
     problems.push('SIDECAR_TLS_CERT_FILE, SIDECAR_TLS_KEY_FILE: belong together')
   }
@@ -213,4 +224,20 @@ export function readSidecarSettings(env: NodeJS.ProcessEnv): SidecarSettings {
   }
   if (UPSTREAM === undefined || problems.length > 0) throw new SettingsError(problems)
   return { ...values, UPSTREAM, ISSUER_INTERNAL_URL: values.ISSUER_INTERNAL_URL ?? values.ISSUER_URL }
+}
+
+/** By how much the time from one fetch of the keys to the next varies: a tenth. */
+const REFRESH_VARIES = 1.1
+
+/** Times that together would be an outage while everything works. */
+function timeConflicts(values: SettingValues<typeof SIDECAR_SETTINGS>): string[] {
+  const { JWKS_REFRESH, JWKS_MAX_STALE, MAX_STALENESS, FEED_FALLBACK_AFTER, FEED_TOKEN, KAFKA_BROKERS } = values
+  const problems: string[] = []
+  if (JWKS_MAX_STALE <= JWKS_REFRESH * REFRESH_VARIES) {
+    problems.push('JWKS_MAX_STALE: has to be longer than JWKS_REFRESH and a tenth; else there are no keys in between')
+  }
+  if (KAFKA_BROKERS && FEED_TOKEN && FEED_FALLBACK_AFTER >= MAX_STALENESS) {
+    problems.push('FEED_FALLBACK_AFTER: has to be shorter than MAX_STALENESS; else requests are refused before it')
+  }
+  return problems
 }

@@ -2,7 +2,7 @@ import type { Producer } from 'kafkajs'
 import { connectKafka, type KafkaAddress } from '../../shared/kafka.ts'
 import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import type { AuditEntry, AuditSink } from './audit.ts'
 
@@ -67,7 +67,7 @@ export function createAuditTopic({ address, instance, log, metrics, lifecycle }:
   }
 
   const running = keepOpen(open, ending.signal, (err) => {
-    if (!reported) log.error({ err, topic }, 'the audit topic cannot be used; trying on')
+    if (!reported) log.error({ err: expected(err), topic }, 'the audit topic cannot be used; trying on')
     reported = true
   })
   lifecycle.onClose('audit topic', async () => {

@@ -2,7 +2,7 @@ import { type Admin, type Message, Partitioners, type Producer } from 'kafkajs'
 import { connectKafka, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
 import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import type { Check } from '../../shared/operations.ts'
 import type { OutgoingEvent, Publisher } from '../domain/ports.ts'
 import { countPartitions, ensureTopic, mayLackEvents, type RevocationTopic } from './kafka-topic.ts'
@@ -184,7 +184,7 @@ export function createKafkaPublisher(
   }
 
   const running = keepOpen(open, lifecycle.signal, (err) => {
-    if (!reported) log.error({ err, topic }, 'Kafka cannot be used; trying on')
+    if (!reported) log.error({ err: expected(err), topic }, 'Kafka cannot be used; trying on')
     reported = true
   })
   lifecycle.onClose('kafka publisher', () => running)

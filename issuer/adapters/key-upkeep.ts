@@ -1,6 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { counter, gauge, gaugeBy, type Metrics } from '../../shared/metrics.ts'
 import type { KeySet } from '../domain/key-set.ts'
 import type { EnterRevokedKeys } from '../domain/revoke-key.ts'
@@ -38,7 +38,8 @@ export function startKeyUpkeep(parts: KeyUpkeepParts): void {
         if (failing) log.info('the signing keys can be read again')
         failing = false
       } catch (err) {
-        if (!failing) log.error({ err }, 'the signing keys cannot be read or kept up; soon nothing can be signed')
+        if (!failing)
+          log.error({ err: expected(err) }, 'the signing keys cannot be read or kept up; soon nothing can be signed')
         failing = true
       }
       await pause(UPKEEP_EVERY_MS, lifecycle.signal)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../../shared/make-folder.ts'
 
 const KEY = /^[A-Za-z0-9_-]{43,}$/
 
@@ -13,7 +14,7 @@ export function readOrCreateMasterKey(folder: string): string {
   const file = join(folder, 'master.key')
   const found = read(file)
   if (found !== undefined) return found
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   const draft = `${file}.${randomBytes(8).toString('hex')}`
   try {
     const handle = openSync(draft, 'wx', 0o600)

@@ -1,6 +1,6 @@
 import { type Clock, LEEWAY_S } from '../../shared/clock.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import { partitionKey, type Revocation } from '../../shared/revocation.ts'
 import type { SecurityEvent } from '../../shared/security-event.ts'
@@ -97,7 +97,8 @@ export function startOutbox(
       failing = false
     } catch (err) {
       observe.failed()
-      if (!failing) log.error({ err }, 'revocations cannot be published; they stay in the ledger until they can')
+      if (!failing)
+        log.error({ err: expected(err) }, 'revocations cannot be published; they stay in the ledger until they can')
       failing = true
     }
   }

@@ -1,5 +1,5 @@
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import type { Peers } from '../domain/peers.ts'
 
 /** A third of the lease of what was read: milliseconds. */
@@ -27,7 +27,8 @@ export function startPeerUpkeep({ peers, own, log, lifecycle }: PeerUpkeepParts)
       failing = false
       reportDifference()
     } catch (err) {
-      if (!failing) log.error({ err }, 'the reports of issuers cannot be exchanged; soon no token can be issued')
+      if (!failing)
+        log.error({ err: expected(err) }, 'the reports of issuers cannot be exchanged; soon no token can be issued')
       failing = true
     }
   }

@@ -1,6 +1,6 @@
 import { type Clock, seconds } from '../../shared/clock.ts'
 import { withDeadline } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { partitionKey, type Revocation, revocationExpiry, revocationId } from '../../shared/revocation.ts'
 import type { SecurityEvent } from '../../shared/security-event.ts'
 import { RECORD_DEADLINE_MS } from './issuer-report.ts'
@@ -86,7 +86,7 @@ export function createRevoke(ports: RevokePorts, rules: RevokeRules): Revoke {
       return await end
     } catch (err) {
       if (!(err instanceof StoreUnavailable)) throw err
-      log.warn({ err }, 'a revoked session could not be deleted; the ledger keeps it from being used')
+      log.warn({ err: expected(err) }, 'a revoked session could not be deleted; the ledger keeps it from being used')
       return 0
     }
   }
@@ -155,7 +155,9 @@ async function propagate(ports: RevokePorts, revocations: Revocation[], timeoutM
     const marked = publisher.acknowledgedBy
       ? acknowledged
       : acknowledged.then(() => ledger.markPublished(revocations.map(revocationId)))
-    marked.catch((err) => log.warn({ err }, 'a revocation is not published or not marked; the outbox will do it'))
+    marked.catch((err) =>
+      log.warn({ err: expected(err) }, 'a revocation is not published or not marked; the outbox will do it'),
+    )
     await withDeadline(acknowledged, timeoutMs)
     return true
   } catch {

@@ -58,5 +58,5 @@ function sendError(reply: FastifyReply, status: number, error: OAuthError, descr
     .code(status)
     .headers({ 'cache-control': 'no-store', pragma: 'no-cache' })
     .type('application/json')
-    .send(JSON.stringify({ error, error_description: description }))
+    .send(`${JSON.stringify({ error, error_description: description })}\n`)
 }

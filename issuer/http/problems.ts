@@ -1,9 +1,11 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { PROBLEM_TYPE, type ProblemCode, problemDocument } from '../../shared/problem.ts'
+import { expected } from '../../shared/log.ts'
+import { PROBLEM_TYPE, type ProblemCode, problemDocument, problemText } from '../../shared/problem.ts'
 import { HashingOverloaded, StoreUnavailable } from '../domain/ports.ts'
 import { sendProblemAsOAuthError } from './oauth-errors.ts'
+import { validationErrors } from './validation-errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -21,16 +23,24 @@ const CHALLENGES: Partial<Record<ProblemCode, string>> = {
 }
 const CHALLENGE = 'Bearer realm="sallyport"'
 
+/** What a part of a route's path names: an address that has one is right, and what is missing is that which it names. */
+const NAMED: Record<string, string> = { id: 'user', sid: 'session', clientId: 'client', name: 'role', kid: 'key' }
+
+function missingAt({ routeOptions: { url = '' } }: FastifyReply): { detail: string } | undefined {
+  const named = [...url.matchAll(/:(\w+)/g)].flatMap(([, name]) => NAMED[name!] ?? [])
+  return named.length > 0 ? { detail: `There is no such ${named.join(' or ')}` } : undefined
+}
+
 /** Answers with a problem document (RFC 9457), or on the routes of OAuth with its kind of error. */
 export function sendProblem(
   reply: FastifyReply,
   code: ProblemCode,
   more: { detail?: string; errors?: string[] } = {},
 ): FastifyReply {
-  const problem = problemDocument(code, more)
+  const problem = problemDocument(code, { ...(code === 'not_found' && missingAt(reply)), ...more })
   if (reply.routeOptions.config.errors === 'oauth') return sendProblemAsOAuthError(reply, problem)
   if (problem.status === 401) reply.header('www-authenticate', CHALLENGES[code] ?? CHALLENGE)
-  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(JSON.stringify(problem))
+  return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(problemText(problem))
 }
 
 /** A body that cannot be read as what it says it is; the message tells the client why. */
@@ -50,16 +60,11 @@ const BY_FRAMEWORK_CODE: Record<string, ProblemCode> = {
 /** Every error that reaches the framework becomes a problem document; what is not the client's fault is logged. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (error.validation) {
-    const errors = error.validation.map(({ instancePath, message, params }) => {
-      const { additionalProperty: unknown, allowedValues: known } = params
-      const place = `${error.validationContext}${instancePath}`
-      if (unknown !== undefined) return `${place}: ${JSON.stringify(unknown)} is not known here`
-      return `${place}: ${Array.isArray(known) ? `must be one of ${known.join(', ')}` : message}`
-    })
+    const errors = validationErrors(error.validation, error.validationContext ?? 'request')
     return sendProblem(reply, 'invalid_request', { errors: errors.slice(0, MAX_ERRORS) })
   }
   if (error instanceof StoreUnavailable) {
-    request.log.error({ err: error }, 'a store is not available')
+    request.log.error({ err: expected(error) }, 'a store is not available')
     return sendProblem(reply.header('retry-after', STORE_RETRY_AFTER_S), 'store_unavailable')
   }
   if (error instanceof HashingOverloaded) {
@@ -129,7 +134,7 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
 /** Answers on the bare socket, and closes it. */
 export function endWithProblem(socket: Socket, code: ProblemCode): void {
   const problem = problemDocument(code)
-  const body = JSON.stringify(problem)
+  const body = problemText(problem)
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nContent-Type: ${PROBLEM_TYPE}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

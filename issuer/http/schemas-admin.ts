@@ -30,7 +30,10 @@ export const OwnProfileAnswer = Type.Object({
 })
 
 const RoleName = Type.String({ maxLength: MAX_ROLE_CHARACTERS })
-const Tier = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9:_.-]{0,49}$' })
+const Tier = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9:_.-]{0,49}$',
+  description: 'at most 50 letters, digits and : _ . - with a letter or digit first',
+})
 
 export const AdministrationBody = some({
   roles: Type.Array(RoleName, { maxItems: MAX_ROLES_OF_USER, uniqueItems: true }),
@@ -49,7 +52,7 @@ export const UserListQuery = exactly({
   is_active: Type.Optional(Flag),
   is_verified: Type.Optional(Flag),
   limit: Type.Optional(
-    Type.String({ pattern: '^(?:[1-9]\\d?|1\\d\\d|200)$', description: 'How many at most, 1 to 200; by default 50' }),
+    Type.String({ pattern: '^(?:[1-9]\\d?|1\\d\\d|200)$', description: 'a whole number from 1 to 200; 50 by default' }),
   ),
   after: Type.Optional(Type.String({ maxLength: 1024, description: '`next` of the page before' })),
 })

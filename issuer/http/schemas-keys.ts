@@ -1,7 +1,12 @@
 import { Type } from '@sinclair/typebox'
 
 export const KeyParams = Type.Object(
-  { kid: Type.String({ pattern: '^[A-Za-z0-9_-]{1,128}$', description: 'RFC 7638 thumbprint' }) },
+  {
+    kid: Type.String({
+      pattern: '^[A-Za-z0-9_-]{1,128}$',
+      description: 'an RFC 7638 thumbprint: letters, digits, - and _',
+    }),
+  },
   { additionalProperties: false },
 )
 

@@ -97,7 +97,9 @@ export const RotateSecretBody = exactly({
 })
 export const ClientListQuery = exactly({
   after: Type.Optional(Type.String({ format: 'uuid', description: '`next` of the page before' })),
-  limit: Type.Optional(Type.String({ pattern: '^([1-9]|[1-9][0-9]|100)$', description: '1 to 100; 50 by default' })),
+  limit: Type.Optional(
+    Type.String({ pattern: '^([1-9]|[1-9][0-9]|100)$', description: 'a whole number from 1 to 100; 50 by default' }),
+  ),
 })
 
 export const ClientAnswer = Type.Object({

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici'
 import { keepOpen } from '../../shared/keep-open.ts'
 import type { Lifecycle } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import type { Intake, Proof } from './intake.ts'
 import type { KeyFetcher } from './jwks.ts'
 import { readServerSentEvents, type ServerSentEvent } from './server-sent-events.ts'
@@ -96,7 +96,7 @@ export function createIssuerStream(options: IssuerStreamOptions): IssuerStream {
           (working) => session(working, signal),
           signal,
           (err) => {
-            if (!reported) log.warn({ err }, 'the stream of the issuer cannot be read; trying on')
+            if (!reported) log.warn({ err: expected(err) }, 'the stream of the issuer cannot be read; trying on')
             reported = true
           },
         ),

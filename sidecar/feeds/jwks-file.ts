@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { LEEWAY_S } from '../../shared/clock.ts'
 import { parseJwks, toJwk } from '../../shared/jwks.ts'
 import type { VerificationKey } from '../../shared/jws.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
+import { makeFolder } from '../../shared/make-folder.ts'
 
 export interface KeptKeys {
   keys: VerificationKey[]
@@ -42,7 +43,7 @@ export function createKeyFile(path: string | undefined, issuer: string, log: Log
     async read(nowMs, maxAgeMs) {
       if (path === undefined) return nothing
       const text = await readFile(path, 'utf8').catch((err: NodeJS.ErrnoException) => {
-        if (err.code !== 'ENOENT') log.warn({ err, path }, 'the kept keys cannot be read')
+        if (err.code !== 'ENOENT') log.warn({ err: expected(err), path }, 'the kept keys cannot be read')
       })
       if (text === undefined) return nothing
       const content = readContent(text, issuer)
@@ -55,7 +56,7 @@ export function createKeyFile(path: string | undefined, issuer: string, log: Log
       if (path === undefined) return
       const temporary = `${path}.${randomUUID()}`
       try {
-        await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+        makeFolder(dirname(path))
         const file = await open(temporary, 'wx', 0o600)
         try {
           const jwks = { keys: keys.map(toJwk) }
@@ -69,7 +70,7 @@ export function createKeyFile(path: string | undefined, issuer: string, log: Log
       } catch (err) {
         await rm(temporary, { force: true }).catch(() => {})
         const problem = String((err as NodeJS.ErrnoException).code)
-        if (written !== problem) log.warn({ err, path }, 'the keys cannot be kept for a cold start')
+        if (written !== problem) log.warn({ err: expected(err), path }, 'the keys cannot be kept for a cold start')
         written = problem
       }
     },

@@ -4,7 +4,7 @@ import type { Clock } from '../../shared/clock.ts'
 import { MAX_JWKS_BYTES, parseJwks } from '../../shared/jwks.ts'
 import type { VerificationKey } from '../../shared/jws.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import type { Check } from '../../shared/operations.ts'
 import type { KeyRing } from '../domain/key-ring.ts'
@@ -35,7 +35,7 @@ export interface KeyFetcher {
   /** Resolves once there are keys, or the process ends. */
   ready: Promise<void>
   /**
-   * Whether the issuer has this key. Waits for one fetch at most.
+   * Whether the issuer has this key. Waits for one fetch at most, also for one that is under way.
    * @returns `absent` when the issuer was asked and does not; `unavailable` when it could not be asked now
    */
   lookUp(kid: string): Promise<'known' | 'absent' | 'unavailable'>
@@ -51,6 +51,8 @@ export interface KeyFetcher {
    * @param exp until when a set that has it could be found anywhere: seconds
    */
   revoke(kid: string, exp: number): void
+  /** Drops all keys once they are too old to be trusted; to be called about twice a second. */
+  expire(): void
   check(): Check
 }
 
@@ -118,9 +120,8 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
     } catch (err) {
       if (signal.aborted) return false
       outcomes.inc({ outcome: 'failed' })
-      if (!failing) log.warn({ err, url }, 'the keys of the issuer cannot be fetched')
+      if (!failing) log.warn({ err: expected(err), url }, 'the keys of the issuer cannot be fetched')
       failing = true
-      expire()
       return false
     }
   }
@@ -131,12 +132,6 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       fetching = undefined
     })
     return fetching
-  }
-
-  const expire = () => {
-    const before = ring.size
-    ring.expire(clock.now())
-    if (before > 0 && ring.size === 0) log.error('the keys are too old to be used; no token can be verified any more')
   }
 
   const cooldown = () => Math.max(0, attemptedAt + cooldownMs - performance.now())
@@ -168,12 +163,14 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
   return {
     ready: ready.promise,
     async lookUp(kid) {
+      const heardAt = performance.now()
       const known = verdict(kid)
       if (known) return known
       if (!fetching && cooldown() > 0) return 'unavailable'
-      if (!(await fetchOnce())) return ring.keyFor(kid) ? 'known' : 'unavailable'
-      if (!ring.keyFor(kid)) absent.set(kid, true)
-      return verdict(kid) ?? 'absent'
+      await fetchOnce()
+      // One that was under way may have been answered before there was this key.
+      if (lastGood >= heardAt && !ring.keyFor(kid)) absent.set(kid, true)
+      return verdict(kid) ?? 'unavailable'
     },
     async settle(kid, until, heardAt = performance.now()) {
       while (!until.aborted && !signal.aborted) {
@@ -195,6 +192,11 @@ export function startKeyFetcher(options: KeyFetcherOptions): KeyFetcher {
       keep()
       // Whichever key took over, another one stands by since then; the next emergency should not have to wait for it.
       void pause(Math.random() * SPREAD_MS, signal).then(() => (signal.aborted ? undefined : fetchOnce()))
+    },
+    expire() {
+      const before = ring.size
+      ring.expire(clock.now())
+      if (before > 0 && ring.size === 0) log.error('the keys are too old to be used; no token can be verified any more')
     },
     check: () => ({ name: 'keys', ok: ring.size > 0 }),
   }

@@ -5,7 +5,7 @@ import { MAX_TOKEN_BYTES } from '../../shared/jws.ts'
 import { connectKafka, type KafkaAddress, type KafkaConnection, PARTITIONS_MAX_AGE_MS } from '../../shared/kafka.ts'
 import { keepOpen } from '../../shared/keep-open.ts'
 import { type Lifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import type { Intake } from './intake.ts'
 import type { KeyFetcher } from './jwks.ts'
 import { createPartitionProgress, type PartitionProgress } from './partition-progress.ts'
@@ -71,7 +71,8 @@ export function startKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
     }
   }
   const running = keepOpen(session, lifecycle.signal, (err) => {
-    if (!reported) log.warn({ err, topic: address.topic }, 'the feed from Kafka cannot be read; trying on')
+    if (!reported)
+      log.warn({ err: expected(err), topic: address.topic }, 'the feed from Kafka cannot be read; trying on')
     reported = true
   })
   lifecycle.onClose('kafka feed', () => running)

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { Agent } from 'undici'
 import { type Clock, LEEWAY_S } from '../../shared/clock.ts'
 import { pause } from '../../shared/lifecycle.ts'
+import { expected } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import {
   createRevocationDigest,
@@ -138,7 +139,8 @@ function createFailureLog({ log }: ReconcileOptions) {
   let reported: 'failed' | 'unsupported' | undefined
   return {
     failed(err: unknown) {
-      if (reported !== 'failed') log.warn({ err }, 'the list of revocations cannot be compared with that of the issuer')
+      if (reported !== 'failed')
+        log.warn({ err: expected(err) }, 'the list of revocations cannot be compared with that of the issuer')
       reported = 'failed'
     },
     unsupported() {

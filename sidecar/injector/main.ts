@@ -4,11 +4,12 @@ import type { FastifyInstance } from 'fastify'
 import { createLifecycle, type Lifecycle, pause } from '../../shared/lifecycle.ts'
 import { createLog, type Log } from '../../shared/log.ts'
 import { addProcessMetrics, createMetrics } from '../../shared/metrics.ts'
+import { createOperationsServer } from '../../shared/operations-server.ts'
 import { openTlsCertificate } from '../../shared/tls-certificate.ts'
 import { SIDECAR_SETTINGS } from '../settings.ts'
 import type { InjectionRules } from './domain/inject.ts'
 import { templatePorts } from './domain/pod-container.ts'
-import { buildAdmin, buildWebhook } from './server.ts'
+import { buildWebhook } from './server.ts'
 import { type InjectorSettings, readInjectorSettings } from './settings.ts'
 import { readTemplateFile } from './template-file.ts'
 
@@ -54,7 +55,8 @@ async function start(settings: InjectorSettings, log: Log, lifecycle: Lifecycle)
   })
 
   let draining = false
-  const admin = buildAdmin({ metrics, ready: () => [{ name: 'serving', ok: !draining }] })
+  // Without TLS and on a port of their own: the kubelet and Prometheus ask.
+  const admin = createOperationsServer({ metrics, ready: () => [{ name: 'serving', ok: !draining }], log })
   lifecycle.onClose('admin server', () => admin.close())
   const adminUrl = await listen(admin, 'http', settings.INJECTOR_ADMIN_HOST, settings.INJECTOR_ADMIN_PORT)
 

@@ -4,7 +4,6 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Log } from '../../shared/log.ts'
 import { counter, histogram, type Metrics } from '../../shared/metrics.ts'
 import { NO_SCHEMAS } from '../../shared/no-schemas.ts'
-import { addOperationRoutes, type Operations } from '../../shared/operations.ts'
 import { type AdmissionAnswer, answerOf, readReview } from './domain/admission-review.ts'
 import { type InjectionRules, inject } from './domain/inject.ts'
 import { type BodyProblem, createReadBody } from './review-body.ts'
@@ -102,11 +101,4 @@ function createAdmissionMetrics(metrics: Metrics) {
     reviews.inc({ outcome, dry_run: String(dryRun) })
     if (ms !== undefined) durations.observe(ms / 1000)
   }
-}
-
-/** Health and metrics, without TLS and on a port of their own: the kubelet and Prometheus ask. */
-export function buildAdmin(operations: Operations): FastifyInstance {
-  const app = Fastify({ ...NO_SCHEMAS, logger: false, forceCloseConnections: true })
-  addOperationRoutes(app, operations)
-  return app
 }

@@ -1,3 +1,4 @@
+import { portConflicts } from '../../shared/port-conflicts.ts'
 import {
   certificates,
   flag,
@@ -92,6 +93,12 @@ export function readInjectorSettings(env: NodeJS.ProcessEnv): InjectorSettings {
   const problems = Object.entries(NEEDED)
     .filter(([name]) => values[name as keyof typeof NEEDED] === undefined)
     .map(([name, why]) => `${name}: is needed: ${why}`)
+  const { INJECTOR_HOST, INJECTOR_PORT, INJECTOR_ADMIN_HOST, INJECTOR_ADMIN_PORT } = values
+  const listeners = [
+    { setting: 'INJECTOR_PORT', host: INJECTOR_HOST, port: INJECTOR_PORT },
+    { setting: 'INJECTOR_ADMIN_PORT', host: INJECTOR_ADMIN_HOST, port: INJECTOR_ADMIN_PORT },
+  ]
+  problems.push(...portConflicts(listeners))
   if (problems.length > 0) throw new SettingsError(problems)
   return values as InjectorSettings
 }

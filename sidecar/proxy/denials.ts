@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
-import { PROBLEM_TYPE, PROBLEMS, type ProblemCode, problemDocument } from '../../shared/problem.ts'
+import { PROBLEM_TYPE, PROBLEMS, type ProblemCode, problemDocument, problemText } from '../../shared/problem.ts'
 import { METHODS } from '../domain/target.ts'
 import { isBodyPending } from './request-body.ts'
 
@@ -76,7 +76,7 @@ function challengeOf(code: ProblemCode, scopes: readonly string[] | undefined): 
 function bodyOf(code: ProblemCode): Buffer {
   let body = bodies.get(code)
   if (!body) {
-    body = Buffer.from(JSON.stringify(problemDocument(code)))
+    body = Buffer.from(problemText(problemDocument(code)))
     bodies.set(code, body)
   }
   return body

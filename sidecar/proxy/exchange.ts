@@ -98,9 +98,12 @@ export class Exchange implements OpenStream {
     this.#endTunnel(reason)
   }
 
-  /** Answers with a problem; where the answer has begun it can only be broken off, for an end would pass for the whole. */
+  /**
+   * Answers with a problem; where the answer has begun it can only be broken off, for an end would pass for the whole.
+   * Only the first counts: its answer may still be on its way when the next reason comes.
+   */
   fail(code: ProblemCode, outcome: Outcome, reason: string): void {
-    if (this.#closed) return
+    if (this.isOver) return
     this.outcome = outcome
     this.reason = reason
     const { request, response } = this

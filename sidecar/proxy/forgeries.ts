@@ -1,4 +1,5 @@
 import { canonicalHeaderName, type IdentityHeaderNames } from '../../shared/identity-headers.ts'
+import { byName } from './by-name.ts'
 import { identityNames, isAlias } from './request-headers.ts'
 
 /** What a client says that only the sidecar, or the proxy before it, may say. */
@@ -16,8 +17,6 @@ const OVERRIDES = new Set([
   'path-info',
 ])
 
-const MAX_KNOWN_NAMES = 1000
-
 /**
  * Finds the fields that the proxy lane takes out of a request. Where the request goes another way than past the sidecar
  * they can't be taken out, so it has to be refused.
@@ -27,22 +26,15 @@ export function createForgeryFinder(
   names: IdentityHeaderNames,
 ): (rawHeaders: readonly string[]) => Forgery | undefined {
   const identity = identityNames(names)
-  const find = (name: string): Forgery | undefined => {
+  const forgeryOf = byName((name): Forgery | undefined => {
     const canonical = canonicalHeaderName(name)
     if (identity.has(canonical)) return 'identity_header'
     if (isAlias(name)) return 'field_alias'
     return OVERRIDES.has(canonical) ? 'target_override' : undefined
-  }
-  // Names recur; what was found is remembered, as far as that is bounded.
-  const known = new Map<string, Forgery | undefined>()
+  })
   return (rawHeaders) => {
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-      const name = rawHeaders[i]!
-      let forgery = known.get(name)
-      if (forgery === undefined && !known.has(name)) {
-        forgery = find(name)
-        if (known.size < MAX_KNOWN_NAMES) known.set(name, forgery)
-      }
+      const forgery = forgeryOf(rawHeaders[i]!)
       if (forgery !== undefined) return forgery
     }
     return undefined

@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import type { Exchange } from './exchange.ts'
 import { peerAddress } from './peer.ts'
 import { bodyOf, hasBody } from './request-body.ts'
@@ -13,8 +13,6 @@ export interface ForwardParts {
   requestHeaders: ReturnType<typeof createRequestHeaders>
   metrics: RequestMetrics
   isDraining(): boolean
-  /** How long a client may take nothing of an answer that waits for it: milliseconds. */
-  stallMs: number
   log: Log
 }
 
@@ -24,13 +22,12 @@ export interface ForwardParts {
  */
 export type Forward = (exchange: Exchange, upgrade?: 'websocket') => void
 
-export function createForward({ upstreams, requestHeaders, metrics, isDraining, stallMs, log }: ForwardParts): Forward {
+export function createForward({ upstreams, requestHeaders, metrics, isDraining, log }: ForwardParts): Forward {
   const answerParts = {
     isDraining,
-    stallMs,
     onUpstreamError(code: string, err: Error, { admitted }: Exchange) {
       metrics.upstreamError(code)
-      log.warn({ err, route: admitted.route.name }, 'the upstream failed')
+      log.warn({ err: expected(err), route: admitted.route.name }, 'the upstream failed')
     },
   }
 

@@ -4,16 +4,17 @@ import type { Socket } from 'node:net'
 /** Requests of one connection that may be under way behind the one that is being answered. */
 const MAX_BEHIND = 50
 
-/** Node keeps the answer that has the socket here. */
+/** Node keeps the answer that has the socket here; `_last`: it says `Connection: close`. */
 interface HttpSocket extends Socket {
-  _httpMessage?: ServerResponse | null
+  _httpMessage?: (ServerResponse & { _last?: boolean }) | null
 }
 
 /** What is done about clients that do not wait for one answer before they send the next request. */
 export interface Pipelining {
   /**
-   * Node reads on while answers are due, so that one connection could open any number to the upstream.
-   * @returns whether this request is one too many; then its connection has been ended
+   * Node reads on while answers are due, so that one connection could open any number to the upstream, and behind the
+   * last answer of a connection, where nothing is to be processed any more (RFC 9112 section 9.6).
+   * @returns whether this request is one too many; then its connection has been ended, or is about to be
    */
   isTooMuch(request: IncomingMessage, response: ServerResponse): boolean
   /**
@@ -49,6 +50,9 @@ export function createPipelining(): Pipelining {
     isTooMuch({ socket }, response) {
       // Only an answer that has to wait for others has no socket yet.
       if (response.socket !== null) return false
+      // Node itself refuses a request without Host and says that this was the last answer, but reads on.
+      const earlier = (socket as HttpSocket)._httpMessage
+      if (earlier?._last && earlier.writableEnded) return true
       const waiting = behind.get(socket) ?? new Set()
       if (waiting.size >= MAX_BEHIND) {
         socket.destroy()

@@ -7,6 +7,7 @@ import {
   identityHeaders,
 } from '../../shared/identity-headers.ts'
 import type { Identity } from '../domain/decide.ts'
+import { byName } from './by-name.ts'
 import type { IsTrusted } from './peer.ts'
 import { connectionOptions } from './response-headers.ts'
 
@@ -82,7 +83,6 @@ const TREATMENTS: Record<string, Treatment> = {
   proxy: 'drop',
 }
 
-const MAX_KNOWN_NAMES = 1000
 const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
 
 /** @returns what makes the fields of each request */
@@ -185,23 +185,14 @@ export function isAlias(name: string): boolean {
   return Object.hasOwn(TREATMENTS, canonical) && name.toLowerCase() !== canonical
 }
 
-/** Finds how a field is treated; names recur, so what was found is remembered, as far as that is bounded. */
+/** Finds how a field is treated. */
 function createTreatments(names: IdentityHeaderNames): (name: string) => Treatment {
   const identity = identityNames(names)
-  const known = new Map<string, Treatment>()
-  const find = (name: string): Treatment => {
+  return byName((name) => {
     const canonical = canonicalHeaderName(name)
     if (identity.has(canonical) || isAlias(name)) return 'drop'
     return Object.hasOwn(TREATMENTS, canonical) ? TREATMENTS[canonical]! : 'keep'
-  }
-  return (name) => {
-    let treatment = known.get(name)
-    if (treatment === undefined) {
-      treatment = find(name)
-      if (known.size < MAX_KNOWN_NAMES) known.set(name, treatment)
-    }
-    return treatment
-  }
+  })
 }
 
 /** The identity fields of a token are the same for each of its requests. */

@@ -15,8 +15,6 @@ const MAX_MERGED_BYTES = 16 * 1024
 export interface AnswerParts {
   /** Whether connections are to be given up after this answer. */
   isDraining(): boolean
-  /** How long a client may take nothing of an answer that waits for it: milliseconds. */
-  stallMs: number
   onUpstreamError(code: string, error: Error, exchange: Exchange): void
 }
 
@@ -110,13 +108,7 @@ export class UpstreamAnswer implements AnswerHandler {
     this.#writeFirst()
     if (response.write(chunk)) return
     controller.pause()
-    // Node ends a connection on which nothing has moved for so long.
-    const { socket } = response
-    socket?.setTimeout(this.#parts.stallMs)
-    response.once('drain', () => {
-      socket?.setTimeout(0)
-      controller.resume()
-    })
+    response.once('drain', () => controller.resume())
   }
 
   onResponseEnd(_controller: AnswerController, trailers: IncomingHttpHeaders): void {

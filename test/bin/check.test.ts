@@ -20,7 +20,7 @@ type Env = Record<string, string>
 /** Runs `sallyport check …`. @returns its exit code and what it printed */
 async function check(t: Test, args: string[], env: Env = {}) {
   const child = startNode(t, PROGRAM, { args: ['check', ...args], env: { DATA_DIR: temporaryFolder(t), ...env } })
-  const { code } = await child.waitForExit(60_000)
+  const { code } = await child.waitForExit(90_000)
   return { code, stdout: child.stdout(), stderr: child.stderr() }
 }
 

@@ -22,7 +22,7 @@ async function startReadiness(t: Teardown, host: string, status = 200): Promise<
 
 async function health(t: Teardown, env: Record<string, string>) {
   const child = startNode(t as never, PROGRAM, { args: ['health'], env })
-  const { code } = await child.waitForExit(60_000)
+  const { code } = await child.waitForExit(90_000)
   return { code, stdout: child.stdout().trim(), stderr: child.stderr().trim() }
 }
 

@@ -52,10 +52,10 @@ test('several at once bring an empty MongoDB up to date, while issuers start', {
   const issuers = Array.from({ length: 2 }, () => startNode(t, PROGRAM, { args: ['issuer'], env }))
   const all = Array.from({ length: REPLICAS }, () => startNode(t, PROGRAM, { args: ['migrate'], env }))
   for (const child of all) {
-    t.match(await child.waitForExit(30_000), { code: 0 }, child.stderr())
+    t.match(await child.waitForExit(90_000), { code: 0 }, child.stderr())
     t.equal(child.stdout(), 'MongoDB, Redis: up to date\n')
   }
-  for (const issuer of issuers) await issuer.waitForLine(/"msg":"listening"/, 30_000)
+  for (const issuer of issuers) await issuer.waitForLine(/"msg":"listening"/, 90_000)
 
   const client = new MongoClient(MONGO_URL)
   const db = client.db()
@@ -78,6 +78,6 @@ test('a store that is away is said, with exit code 1', async (t) => {
     DATA_DIR: join(temporaryFolder(t), 'data'),
   }
   const child = startNode(t, PROGRAM, { args: ['migrate'], env })
-  t.match(await child.waitForExit(30_000), { code: 1 })
+  t.match(await child.waitForExit(90_000), { code: 1 })
   t.match(child.stderr(), /^sallyport: MongoDB is not available/m)
 })

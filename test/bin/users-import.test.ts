@@ -20,7 +20,8 @@ const sallyport = (t: Test, folder: string, ...args: string[]) =>
 
 async function run(t: Test, folder: string, ...args: string[]) {
   const child = sallyport(t, folder, ...args)
-  const { code } = await child.waitForExit(60_000)
+  // A disk may take a second for each batch.
+  const { code } = await child.waitForExit(250_000)
   return { code, stdout: child.stdout(), stderr: child.stderr() }
 }
 
@@ -76,7 +77,7 @@ test('killed in the middle, it goes on where it was', async (t) => {
   for (const signal of ['SIGKILL', 'SIGINT'] as const) {
     const child = sallyport(t, folder, 'users', 'import', file)
     const before = existsSync(state) ? statSync(state).mtimeMs : 0
-    await eventually(() => existsSync(state) && statSync(state).mtimeMs > before, { within: 30_000, every: 2 })
+    await eventually(() => existsSync(state) && statSync(state).mtimeMs > before, { within: 60_000, every: 2 })
     await child.kill(signal)
     const { code } = await child.exited
     t.equal(code, signal === 'SIGKILL' ? null : 130)
@@ -101,12 +102,24 @@ test('a realm export of Keycloak: users keep their ids and log in with their pas
   const users = credentials.map((credential) => keycloakUser({ credentials: [credential] }))
   const disabled = keycloakUser({ enabled: false, credentials: [argon2Credential(PASSWORD)] })
   const nobody = keycloakUser({ serviceAccountClientId: 'reports' })
-  writeFileSync(file, JSON.stringify({ realm: 'shop', enabled: true, roles: {}, users: [...users, nobody, disabled] }))
+  const invited = keycloakUser({ requiredActions: ['UPDATE_PASSWORD'], credentials: [argon2Credential(PASSWORD)] })
+  writeFileSync(
+    file,
+    JSON.stringify({ realm: 'shop', enabled: true, roles: {}, users: [...users, nobody, disabled, invited] }),
+  )
   const { code, stdout, stderr } = await run(t, folder, 'users', 'import', file)
   t.equal(code, 2, stderr)
-  t.match(JSON.parse(stdout), { lines: 5, imported: 4, present: 0, refused: 1, complete: true })
-  t.match(JSON.parse(readFileSync(`${file}.refused.jsonl`, 'utf8')), { line: 4, reason: /service account/ })
-  t.match(JSON.parse((await run(t, folder, 'users', 'import', file)).stdout), { imported: 0, present: 4, refused: 1 })
+  const leftOut = { firstName: 4, lastName: 4 }
+  t.match(JSON.parse(stdout), { lines: 6, imported: 4, present: 0, refused: 2, left_out: leftOut, complete: true })
+  const refused = readFileSync(`${file}.refused.jsonl`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.match(refused, [
+    { line: 4, reason: /service account/ },
+    { line: 6, reason: /UPDATE_PASSWORD/ },
+  ])
+  t.match(JSON.parse((await run(t, folder, 'users', 'import', file)).stdout), { imported: 0, present: 4, refused: 2 })
 
   const log = createLog('issuer', 'silent')
   const issuer = await startIssuer({ ISSUER_PORT: '0', DATA_DIR: join(folder, 'data'), ...HASHING }, { log })
@@ -131,7 +144,7 @@ test('what is wrong with the command is said', async (t) => {
   writeFileSync(file, '')
   t.match(await run(t, folder, 'users', 'import', file), {
     code: 1,
-    stderr: /--format: has to be csv, jsonl or keycloak/,
+    stderr: /--format: is needed, .*: csv, jsonl or keycloak/,
   })
   t.match(await run(t, folder, 'users', 'import', file, '--format', 'jsonl'), { code: 0 })
   t.match(await run(t, folder, 'users', 'import', file, '--max-refused', 'x'), { code: 1, stderr: /--max-refused/ })

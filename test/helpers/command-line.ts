@@ -12,7 +12,7 @@ const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url)
 /** Runs a command to its end. @returns its exit code, the lines of JSON on standard output, and standard error */
 export async function runCommand(t: Test, env: Record<string, string>, ...args: string[]) {
   const child = startNode(t, PROGRAM, { args, env })
-  const { code } = await child.waitForExit(30_000)
+  const { code } = await child.waitForExit(90_000)
   const lines = child.stdout().split('\n').filter(Boolean)
   return { code, lines: lines.map((line) => JSON.parse(line)), stderr: child.stderr() }
 }

@@ -16,7 +16,7 @@ export interface Running {
   pid: number
   /** The structured log so far. */
   log(): Record<string, unknown>[]
-  /** SIGTERM (or another signal), and waits for the end, `within` ms (15 000 when left out). */
+  /** SIGTERM (or another signal), and waits for the end, `within` ms (60 000 when left out). */
   stop(signal?: NodeJS.Signals, within?: number): Promise<Exit>
   /** Stops it without notice (SIGKILL) unless it ended already, and starts another one with the same settings. */
   restart(): Promise<Running>
@@ -65,6 +65,8 @@ export async function startDeployment(t: Test, options: DeploymentOptions): Prom
     // They log in often, and from one address.
     RATE_LIMITS: 'off',
     LOGIN_THROTTLE: 'off',
+    // An answer says whether the broker has acknowledged it; a broker that everybody uses may be slow to.
+    PUBLISH_TIMEOUT: '10s',
     LOG_LEVEL: 'info',
     ...options.env,
   }
@@ -85,7 +87,7 @@ export async function startDeployment(t: Test, options: DeploymentOptions): Prom
 /** Waits until `/readyz` says so. */
 export async function ready(url: string): Promise<void> {
   await eventually(async () => (await call(`${url}/readyz`)).status === 200, {
-    within: 30_000,
+    within: 90_000,
     message: `${url}/readyz`,
   })
 }
@@ -93,7 +95,7 @@ export async function ready(url: string): Promise<void> {
 /** Starts a role and returns when its ports listen (it may not be ready yet). */
 export async function startRole(t: Test, role: 'issuer' | 'sidecar', env: Env): Promise<Running> {
   const child = startNode(t, PROGRAM, { args: [role], env })
-  const [line] = await child.waitForLine(/^\{.*"msg":"listening".*/, 30_000)
+  const [line] = await child.waitForLine(/^\{.*"msg":"listening".*/, 90_000)
   const entry = JSON.parse(line) as { url: string; adminUrl?: string }
   return {
     url: entry.url,

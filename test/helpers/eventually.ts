@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface EventuallyOptions {
-  /** How long to go on trying, in ms (default 5000). */
+  /** How long to go on trying, in ms (default 20 000: it costs nothing where all is well, and machines stand still at times). */
   within?: number
   /** Pause between two attempts, in ms (default 20). */
   every?: number
@@ -17,7 +17,7 @@ export async function eventually<T>(
   condition: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false | null | undefined | 0 | ''>> {
-  const { within = 5000, every = 20, message = 'the condition' } = options
+  const { within = 20_000, every = 20, message = 'the condition' } = options
   const deadline = performance.now() + within
   for (;;) {
     let last: string

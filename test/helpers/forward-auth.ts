@@ -41,7 +41,7 @@ export async function startForwardAuth(t: Test, options: ForwardAuthOptions = {}
     clock,
     log,
   })
-  const app = buildAdmin({ metrics, ready: () => [], revocations, forwardAuth })
+  const app = buildAdmin({ metrics, ready: () => [], revocations, forwardAuth, log })
   const connections = { taken: 0, open: 0 }
   app.server.on('connection', (socket) => {
     connections.taken++

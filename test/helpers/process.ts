@@ -29,7 +29,7 @@ export interface NodeProcess {
   readonly exited: Promise<Exit>
   /**
    * Resolves with the match as soon as a line of stdout or stderr, from the start on, matches. Throws with all it
-   * printed when it ends first or `within` (ms, default 15 000) is over.
+   * printed when it ends first or `within` (ms, default 60 000) is over.
    */
   waitForLine(pattern: RegExp, within?: number): Promise<RegExpExecArray>
   /** The same for its end. */
@@ -108,14 +108,14 @@ export function startNode(t: Teardown, file: string, options: ProcessOptions = {
     stdout: () => output.stdout,
     stderr: () => output.stderr,
     exited,
-    waitForLine: (pattern, within = 15_000) =>
+    waitForLine: (pattern, within = 60_000) =>
       waitUntil(
         String(pattern),
         () => firstMatch(pattern, output.stdout) ?? firstMatch(pattern, output.stderr),
         within,
       ),
-    waitForExit: (within = 15_000) => waitUntil('its end', () => exit, within),
-    async kill(signal = 'SIGKILL', within = 15_000) {
+    waitForExit: (within = 60_000) => waitUntil('its end', () => exit, within),
+    async kill(signal = 'SIGKILL', within = 60_000) {
       if (exit) return
       child.kill(signal)
       if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await running.waitForExit(within)

@@ -12,6 +12,13 @@ export interface RawAnswer {
   closed: boolean
 }
 
+export interface RawOptions {
+  quietMs?: number
+  patienceMs?: number
+  /** Called whenever something has come. */
+  onData?(): void
+}
+
 /**
  * Sends bytes as they are and collects what comes back, until the other side ends the connection or has been silent for
  * `quietMs` (after it has said something, or at all for `patienceMs`).
@@ -19,18 +26,27 @@ export interface RawAnswer {
 export async function sendRaw(
   port: number,
   bytes: string | Buffer,
-  { quietMs = 80, patienceMs = 3000 }: { quietMs?: number; patienceMs?: number } = {},
+  { quietMs = 80, patienceMs = 3000, onData = () => {} }: RawOptions = {},
 ): Promise<RawAnswer> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
   let closed = false
   const done = Promise.withResolvers<void>()
-  let timer = setTimeout(done.resolve, patienceMs)
+  // In four parts, between which what has come is read: after a standstill a timer is over before that.
+  let silence: NodeJS.Timeout | undefined
+  const awaitSilence = (ms: number) => {
+    clearInterval(silence)
+    let parts = 0
+    silence = setInterval(() => {
+      if (++parts === 4) done.resolve()
+    }, ms / 4)
+  }
+  awaitSilence(patienceMs)
   socket.setEncoding('latin1')
   socket.on('data', (chunk) => {
     text += chunk
-    clearTimeout(timer)
-    timer = setTimeout(done.resolve, quietMs)
+    awaitSilence(quietMs)
+    onData()
   })
   socket.on('error', () => {})
   socket.on('end', () => {
@@ -43,7 +59,7 @@ export async function sendRaw(
   })
   socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
   await done.promise
-  clearTimeout(timer)
+  clearInterval(silence)
   socket.destroy()
   return { text, closed, statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status)) }
 }

@@ -32,7 +32,7 @@ export async function liveOn(t: Test, env: Env, issuer: string, backUp: () => Pr
 export async function followProcedure(t: Test, env: Env, compromised: string) {
   for (const args of [['migrate'], ['keys', 'revoke', compromised], ['sessions', 'end', '--all']]) {
     const child = startNode(t, PROGRAM, { args, env })
-    const { code } = await child.waitForExit(30_000)
+    const { code } = await child.waitForExit(90_000)
     t.equal(code, 0, `${args.join(' ')}: ${child.stderr()}`)
   }
 }

@@ -93,9 +93,9 @@ export function memoryLedger(): Ledger & { entries: { entry: LedgerEntry; publis
       return added.map(({ id }) => entries.find(({ entry }) => entry.id === id)!.entry.revocation)
     },
     isSessionRevoked: async (sid) => entries.some(({ entry }) => entry.id === `session:${sid}`),
-    unpublished: async (_instance, limit) =>
+    unpublished: async (_instance, limit, nowS = 0) =>
       entries
-        .filter(({ published }) => !published)
+        .filter(({ published, entry }) => !published && entry.revocation.exp > nowS)
         .slice(0, limit)
         .map(({ entry }) => entry),
     async markPublished(ids) {

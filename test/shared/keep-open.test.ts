@@ -1,7 +1,8 @@
-import { test } from 'tap'
+import { type Test, test } from 'tap'
 import { keepOpen } from '../../shared/keep-open.ts'
 
-test('a session that ends is followed by another; one that works is followed soon', async (t) => {
+/** Six sessions that end, of which the fourth and those after it have worked. @returns the times between them */
+async function course(t: Test): Promise<number[]> {
   const ending = new AbortController()
   const failures: unknown[] = []
   const began: number[] = []
@@ -16,7 +17,14 @@ test('a session that ends is followed by another; one that works is followed soo
     (error) => failures.push((error as Error).message),
   )
   t.same(failures, ['session 1', 'session 2', 'session 3', 'session 4', 'session 5'], 'the end itself is no failure')
-  const gaps = began.slice(1).map((at, index) => at - began[index]!)
+  return began.slice(1).map((at, index) => at - began[index]!)
+}
+
+test('waits get longer until a session has worked', async (t) => {
+  // The shortest of several: the machine may stand still in one.
+  const all: number[][] = []
+  for (let n = 0; n < 4; n++) all.push(await course(t))
+  const gaps = all[0]!.map((_, index) => Math.min(...all.map((one) => one[index]!)))
   t.ok(gaps[2]! > gaps[0]! * 1.5, 'waits get longer')
   t.ok(gaps[4]! < gaps[2]!, 'until one has worked')
 })

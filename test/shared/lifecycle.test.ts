@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { test } from 'tap'
 import { createLifecycle, pause, withDeadline } from '../../shared/lifecycle.ts'
 import { createLog } from '../../shared/log.ts'
@@ -74,6 +75,16 @@ test('a deadline that is met gives the value, one that is missed an error', asyn
   t.equal(await withDeadline(Promise.resolve(1), 1000), 1)
   await t.rejects(withDeadline(Promise.reject(new Error('own')), 1000), /own/)
   await t.rejects(withDeadline(new Promise(() => {}), 5), /not done within 5 ms/)
+})
+
+test('a pause that is over before it begins is no warning of the process', async (t) => {
+  const warnings: string[] = []
+  const onWarning = ({ name }: Error) => void warnings.push(name)
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  await pause(-100)
+  await setImmediate()
+  t.same(warnings, [])
 })
 
 test('a pause ends with its time or with the signal, and never throws', async (t) => {

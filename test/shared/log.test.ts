@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import { createLog } from '../../shared/log.ts'
+import { createLog, expected } from '../../shared/log.ts'
 import { startNode } from '../helpers/process.ts'
 
 function lines() {
@@ -31,6 +31,47 @@ test('of an error only what it is and where it comes from is logged, not what it
   t.match(one.err, { type: 'TypeError', message: 'it failed: the cause', code: 'HPE_INVALID', stack: /log\.test/ })
   t.match(many.err.aggregateErrors, [{ code: 'HPE_INVALID' }, { message: 'other' }])
   t.match(text.err, { message: 'thrown text' })
+})
+
+test('a failure that was expected is one line without a stack; a mistake keeps its own', async (t) => {
+  const { log, written } = lines()
+  const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:1'), { code: 'ECONNREFUSED' })
+  const away = Object.assign(new Error('the store is not available', { cause: refused }), { name: 'StoreUnavailable' })
+  const both = Object.assign(new AggregateError([refused, refused], ''), { code: 'ECONNREFUSED' })
+  const fetched = new TypeError('fetch failed', { cause: refused })
+  const expectedOnes: [error: unknown, shown: object][] = [
+    [refused, { type: 'Error', message: 'connect ECONNREFUSED 127.0.0.1:1', code: 'ECONNREFUSED' }],
+    [
+      away,
+      {
+        type: 'Error',
+        message: 'the store is not available: connect ECONNREFUSED 127.0.0.1:1',
+        code: 'ECONNREFUSED',
+      },
+    ],
+    [new Error('the issuer answered 503'), { type: 'Error', message: 'the issuer answered 503' }],
+    [fetched, { type: 'TypeError', message: 'fetch failed: connect ECONNREFUSED 127.0.0.1:1', code: 'ECONNREFUSED' }],
+    [both, { code: 'ECONNREFUSED', aggregateErrors: [{ code: 'ECONNREFUSED' }, { code: 'ECONNREFUSED' }] }],
+    ['a text', { message: 'a text' }],
+  ]
+  for (const [error] of expectedOnes) log.warn({ err: expected(error) }, 'expected')
+  for (const [index, [, shown]] of expectedOnes.entries()) {
+    t.match(JSON.parse(written[index]!).err, shown)
+    t.notMatch(written[index], /"stack"|\.ts:/)
+  }
+  written.length = 0
+  const wrong = Object.assign(new Error('no such column'), { code: 'ERR_SQLITE_ERROR' })
+  const driver = Object.assign(new Error('unknown operator'), { name: 'MongoServerError', code: 2 })
+  for (const error of [
+    new TypeError('x is not a function'),
+    new RangeError('x'),
+    new ReferenceError('x'),
+    wrong,
+    driver,
+  ]) {
+    log.warn({ err: expected(error) }, 'expected, but a mistake')
+  }
+  for (const line of written) t.match(JSON.parse(line).err, { stack: /log\.test/ })
 })
 
 test('secrets that are logged by mistake are not shown', async (t) => {

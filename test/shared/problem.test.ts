@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { test } from 'tap'
-import { PROBLEM_TYPE, PROBLEMS, type ProblemCode, problemDocument } from '../../shared/problem.ts'
+import { PROBLEM_TYPE, PROBLEMS, type ProblemCode, problemDocument, problemText } from '../../shared/problem.ts'
 
 test('every problem has a status and one sentence', async (t) => {
   for (const [code, [status, title]] of Object.entries(PROBLEMS)) {
@@ -38,4 +38,6 @@ test('renders RFC 9457', async (t) => {
     detail: 'd',
     errors: ['a', 'b'],
   })
+  const whole = problemDocument('forbidden')
+  t.equal(problemText(whole), `${JSON.stringify(whole)}\n`)
 })

@@ -7,6 +7,7 @@ import { test } from 'tap'
 import {
   certificates,
   duration,
+  feedToken,
   flag,
   integer,
   type Kind,
@@ -35,6 +36,12 @@ const KINDS: [name: string, kind: Kind<unknown>, right: [string, unknown][], wro
       ['-1', -1],
     ],
     ['101', '-2', '1.5', '1e1', '0x1', ' 1', '1 ', '', 'NaN', '9'.repeat(16)],
+  ],
+  [
+    'a token of the feed',
+    feedToken,
+    [['0123456789 #=~+/x', '0123456789 #=~+/x']],
+    ['short', '0123456789abcde\n0123456789abcdef', '0123456789abcdef\r', '0123456789abcdef\0', '0123456789abcdefé'],
   ],
   [
     'a port',

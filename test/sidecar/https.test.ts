@@ -117,7 +117,7 @@ test('a handshake that never comes, or never ends, is given up', { skip }, async
     t.teardown(() => socket.destroy())
     socket.on('error', () => {})
     socket.write(bytes, 'latin1')
-    await eventually(() => socket.closed, { within: 20_000, message: 'the end of the connection' })
+    await eventually(() => socket.closed, { within: 60_000, message: 'the end of the connection' })
   }
 })
 
@@ -181,7 +181,7 @@ test('clients need a certificate where that is asked for, also after a renewal',
   const first = await serial()
   copyFileSync(renewed.keyFile, env.SIDECAR_TLS_KEY_FILE!)
   copyFileSync(renewed.certFile, env.SIDECAR_TLS_CERT_FILE!)
-  await eventually(async () => (await serial()) !== first, { within: 30_000, every: 200 })
+  await eventually(async () => (await serial()) !== first, { within: 60_000, every: 200 })
   await check('after the renewal')
 })
 

@@ -45,6 +45,16 @@ test('there has to be a service to guard and a feed of revocations', async (t) =
   }
 })
 
+test('the proxy and the admin port are two', async (t) => {
+  const same = [/^SIDECAR_ADMIN_PORT: 9000 is the port of SIDECAR_PORT as well/]
+  const ports = { SIDECAR_PORT: '9000', SIDECAR_ADMIN_PORT: '9000' }
+  t.match(problems(ports), same)
+  t.match(problems({ SIDECAR_PORT: '8081' }), [/^SIDECAR_ADMIN_PORT: 8081/], 'a default counts')
+  t.match(problems({ ...ports, SIDECAR_HOST: '0.0.0.0' }), same)
+  t.same(problems({ ...ports, SIDECAR_HOST: '127.0.0.2' }), [])
+  t.same(problems({ SIDECAR_PORT: '0', SIDECAR_ADMIN_PORT: '0' }), [])
+})
+
 test('the address of the service has no path', async (t) => {
   for (const UPSTREAM of ['http://a/base', 'http://a?x', 'http://u@a', 'ftp://a', 'a:80', 'http://']) {
     t.match(problems({ UPSTREAM }), [/^UPSTREAM: /], UPSTREAM)
@@ -57,6 +67,17 @@ test('a certificate has a key, and clients need one only where there is one', as
   t.match(problems({ SIDECAR_TLS_KEY_FILE: '/a' }), [/belong together/])
   const ca = '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----'
   t.match(problems({ SIDECAR_TLS_CLIENT_CA: ca }), [/needs SIDECAR_TLS_CERT_FILE/])
+})
+
+test('times that would be an outage by themselves are refused', async (t) => {
+  t.match(problems({ JWKS_REFRESH: '1h', JWKS_MAX_STALE: '66m' }), [/^JWKS_MAX_STALE: .*JWKS_REFRESH/])
+  t.same(problems({ JWKS_REFRESH: '1h', JWKS_MAX_STALE: '67m' }), [])
+  const both = { KAFKA_BROKERS: 'kafka:9092', FEED_TOKEN: 'a'.repeat(32) }
+  t.match(problems({ ...both, FEED_FALLBACK_AFTER: '5s', MAX_STALENESS: '5s' }), [
+    /^FEED_FALLBACK_AFTER: .*MAX_STALENESS/,
+  ])
+  t.same(problems({ ...both, FEED_FALLBACK_AFTER: '4s', MAX_STALENESS: '5s' }), [])
+  t.same(problems({ MAX_STALENESS: '3s' }), [], 'no second feed')
 })
 
 test('identity headers have names of their own', async (t) => {

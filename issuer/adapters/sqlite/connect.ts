@@ -1,6 +1,7 @@
-import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makeFolder } from '../../../shared/make-folder.ts'
 import { unavailable } from '../unavailable.ts'
 
 // Another process writes for milliseconds; one that holds the lock longer than this is stuck. The wait blocks the
@@ -13,7 +14,7 @@ const BUSY_TIMEOUT_MS = 2000
  * @throws the file system's error, with `code` and `path`, when the folder or the file can't be created or written
  */
 export function openSqlite(folder: string, prepare: (db: DatabaseSync) => void): DatabaseSync {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   // SQLite says no more than "unable to open database file"; these two say what is wrong with which path.
   accessSync(folder, constants.W_OK | constants.X_OK)
   const file = join(folder, 'sallyport.db')

@@ -25,7 +25,9 @@ export interface RevocationRoutes {
 
 /** The instant that sidecars have agreed on: seconds since the Unix epoch. */
 const NO_CUT = 'querystring/cut: in the future, or too far back'
-const DigestQuery = exactly({ cut: Type.String({ pattern: '^[1-9][0-9]{0,11}$' }) })
+const DigestQuery = exactly({
+  cut: Type.String({ pattern: '^[1-9][0-9]{0,11}$', description: 'a whole number of seconds since the Unix epoch' }),
+})
 
 /**
  * For whoever has the bearer credential:

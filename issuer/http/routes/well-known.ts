@@ -51,7 +51,7 @@ export function addWellKnownRoutes(app: FastifyInstance, routes: WellKnownRoutes
     async (request: FastifyRequest<{ Querystring: Static<typeof KeyQuery> }>, reply) => {
       const { kid } = request.query
       const key = kid === undefined ? keySet.current() : keySet.keyFor(kid)
-      if (!key) return sendProblem(reply, 'not_found')
+      if (!key) return sendProblem(reply, 'not_found', { detail: 'There is no such key' })
       const pem = key.key.export({ format: 'pem', type: 'spki' }) as string
       return sendCached(request, reply, PEM_TYPE, pem)
     },

@@ -11,6 +11,7 @@ import { answerUnreadable } from '../../../issuer/http/problems.ts'
 import { PROBLEMS, type ProblemCode } from '../../../shared/problem.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { buildIssuer, PASSWORD } from '../build.ts'
+import { recordRoutes } from '../recorded-routes.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
@@ -80,6 +81,33 @@ test('what is wrong with a body or a query is said in words', async (t) => {
       ['querystring/is_active: must be one of true, false'],
     ],
   ]
+  const admin = `/admin/users/${user.id}`
+  const bodies: [path: string, json: unknown, errors: string[]][] = [
+    ['/auth/register', {}, ['body/email: is needed', 'body/password: is needed']],
+    ['/auth/register', [], ['body: must be an object']],
+    [
+      '/auth/register',
+      { ...registration, email: 1, login: 'yes', more: 1 },
+      ['body: "more" is not known here', 'body/email: must be a string', 'body/login: must be true or false'],
+    ],
+    ['/access_token', { grant_type: 'x' }, ['body/grant_type: must be refresh_token']],
+    ['/users/me', {}, ['body: at least one of email, username, current_password is needed']],
+    ['/users/me', { username: 1 }, ['body/username: must be a string or null']],
+    ['/users/me', { username: 'x'.repeat(51) }, ['body/username: must not have more than 50 characters']],
+    [admin, { tier: '!' }, ['body/tier: must be at most 50 letters, digits and : _ . - with a letter or digit first']],
+    [admin, { roles: 'x' }, ['body/roles: must be an array']],
+    ['/admin/clients', { name: '' }, ['body/name: must not be empty']],
+    ['/admin/clients/x/secret', { overlap: 0.5 }, ['body/overlap: must be a whole number']],
+  ]
+  const putPaths = ['/users/me', admin]
+  for (const [path, json, errors] of bodies) {
+    rows.push([path, [putPaths.includes(path) ? 'PUT' : 'POST', path, { json, token }], errors])
+  }
+  const addresses: [path: string, errors: string[]][] = [
+    ['/admin/users?limit=201', ['querystring/limit: must be a whole number from 1 to 200; 50 by default']],
+    ['/admin/clients?after=x', ['querystring/after: must be `next` of the page before']],
+  ]
+  for (const [path, errors] of addresses) rows.push([path, ['GET', path, { token }], errors])
   for (const [name, call, errors] of rows) t.same((await issuer.call(...call)).body.errors, errors, name)
 
   const { app } = issuer
@@ -95,6 +123,57 @@ test('what is wrong with a body or a query is said in words', async (t) => {
       payload,
     })
     t.equal(answer.json().error_description, description)
+  }
+})
+
+test('what a pattern or a format asks for stands beside it in words', async (t) => {
+  const { routes } = await recordRoutes(() => buildIssuer(t))
+  let found = 0
+  const look = (schema: Record<string, unknown>, place: string): void => {
+    if (schema.pattern !== undefined || (schema.format !== undefined && schema.format !== 'password')) {
+      found++
+      t.type(schema.description, 'string', `${place} has a description`)
+    }
+    for (const [name, part] of Object.entries(schema)) {
+      if (typeof part === 'object' && part !== null) look(part as Record<string, unknown>, `${place}/${name}`)
+    }
+  }
+  for (const { method, url, schema } of routes) {
+    for (const part of ['body', 'querystring', 'params'] as const) {
+      if (schema[part]) look(schema[part] as Record<string, unknown>, `${method} ${url} ${part}`)
+    }
+  }
+  t.ok(found >= 5, `${found} found`)
+})
+
+test('an address that is right says what it does not find', async (t) => {
+  const issuer = await buildIssuer(t)
+  const user = await issuer.register()
+  await issuer.parts.users.update(user.id, { roles: ['superuser'] })
+  const { access_token: token } = await issuer.login(user)
+  for (const [method, path, detail] of [
+    ['GET', '/users/x', 'There is no such user'],
+    ['GET', '/admin/users/x/sessions', 'There is no such user'],
+    ['DELETE', `/admin/users/${user.id}/sessions/x`, 'There is no such user or session'],
+    ['DELETE', '/auth/sessions/x', 'There is no such session'],
+    ['GET', '/admin/clients/x', 'There is no such client'],
+    ['DELETE', '/admin/roles/x', 'There is no such role'],
+    ['POST', '/admin/keys/x/revoke', 'There is no such key'],
+    ['GET', '/public_key?kid=x', 'There is no such key'],
+    ['GET', '/admin/nowhere', undefined],
+  ] as const) {
+    const answer = await issuer.call(method, path, { token })
+    t.match({ status: answer.status, ...answer.body }, { status: 404, code: 'not_found' }, path)
+    t.equal(answer.body.detail, detail, path)
+  }
+})
+
+test('an error ends its line', async (t) => {
+  const { app } = await buildIssuer(t)
+  for (const url of ['/nowhere', '/users/me', '/oauth/revoke']) {
+    const { payload, headers } = await app.inject({ method: 'POST', url, payload: {} })
+    t.match(payload, /^\{.*\}\n$/, url)
+    t.equal(Number(headers['content-length']), Buffer.byteLength(payload), url)
   }
 })
 
@@ -193,7 +272,7 @@ test('a TLS handshake that never ends is given up', async (t) => {
     const socket = connect(port, '127.0.0.1')
     t.teardown(() => socket.destroy())
     socket.write(bytes, 'latin1')
-    await eventually(() => socket.closed, { within: 20_000, message: 'the end of the connection' })
+    await eventually(() => socket.closed, { within: 60_000, message: 'the end of the connection' })
   }
 })
 

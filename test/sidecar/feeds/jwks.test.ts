@@ -71,6 +71,17 @@ test('it fetches at the start and again and again, and the ring follows', async 
   t.ok((await fetches(metrics, 'fetched')) >= 2)
 })
 
+test('it asks past every cache, and for a 503 rather than a set that may lack a key', async (t) => {
+  const issuer = await startIssuer(t)
+  let asked: string | undefined
+  issuer.answer = (res) => {
+    asked = res.req.headers['cache-control']
+    res.end(jwks(one))
+  }
+  await startFetcher(t, issuer.url).keys.ready
+  t.equal(asked, 'no-cache', 'what the issuer goes by')
+})
+
 test('lookUp: a known key is known at once, whatever the issuer does', async (t) => {
   const issuer = await startIssuer(t)
   const { keys } = startFetcher(t, issuer.url, { refreshMs: 20, cooldownMs: 10 })
@@ -79,7 +90,7 @@ test('lookUp: a known key is known at once, whatever the issuer does', async (t)
   await eventually(() => issuer.requests >= 2)
   const began = performance.now()
   t.equal(await keys.lookUp(one.kid), 'known')
-  t.ok(performance.now() - began < 20, 'though a fetch is hanging')
+  t.ok(performance.now() - began < 2000, 'though a fetch is hanging')
 })
 
 test('lookUp: all at once share one fetch, and what it did not bring is absent for a while', async (t) => {
@@ -94,10 +105,30 @@ test('lookUp: all at once share one fetch, and what it did not bring is absent f
   )
   t.equal(issuer.requests, before + 1)
   t.same([...new Set(verdicts.filter((_, n) => n % 2))], ['known'])
-  t.same([...new Set(verdicts.filter((_, n) => n % 2 === 0))], ['absent'])
+  t.same([...new Set(verdicts.filter((_, n) => n % 2 === 0))], ['absent', 'unavailable'])
+  t.equal(verdicts[0], 'absent', 'the one it was asked about')
   await new Promise((resolve) => setTimeout(resolve, 40))
   t.equal(await keys.lookUp('unknown 0'), 'absent')
   t.equal(issuer.requests, before + 1, 'without asking again, though the cooldown is over')
+})
+
+test('lookUp: a fetch that began before does not answer for a key that may be newer', async (t) => {
+  const issuer = await startIssuer(t)
+  const { keys } = startFetcher(t, issuer.url, { cooldownMs: 10, refreshMs: 100 })
+  await keys.ready
+  let answerNow = () => {}
+  issuer.answer = (res) => {
+    const known = jwks(one)
+    answerNow = () => void res.end(known)
+  }
+  const before = issuer.requests
+  await eventually(() => issuer.requests > before)
+  // The issuer has looked at its keys; only now is there another.
+  const verdict = keys.lookUp(two.kid)
+  issuer.answer = (res) => res.end(jwks(one, two))
+  answerNow()
+  t.equal(await verdict, 'unavailable')
+  await eventually(async () => (await keys.lookUp(two.kid)) === 'known')
 })
 
 test('lookUp: at most one fetch in a cooldown; what nobody was asked about is unavailable', async (t) => {
@@ -116,16 +147,16 @@ test('an outage: unknown keys are unavailable, and failed attempts count for the
   await keys.ready
   await setImmediate()
   issuer.answer = (res) => res.socket!.destroy()
-  const until = performance.now() + 800
+  const began = performance.now()
   const verdicts = new Set<string>()
-  while (performance.now() < until) {
+  while (performance.now() - began < 800 || issuer.requests < 3) {
     verdicts.add(await keys.lookUp(`unknown ${Math.random()}`))
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
+  const cooldowns = (performance.now() - began) / cooldownMs
   t.same([...verdicts], ['unavailable'])
-  t.ok(issuer.requests >= 3)
-  t.ok(issuer.requests <= 2 + 800 / cooldownMs, `${issuer.requests} requests`)
-  t.ok((await fetches(metrics, 'failed')) >= 2)
+  t.ok(issuer.requests <= 2 + cooldowns, `${issuer.requests} requests in ${cooldowns.toFixed(1)} cooldowns`)
+  await eventually(async () => (await fetches(metrics, 'failed')) >= 2)
   t.equal(lines.filter((line) => line.includes('cannot be fetched')).length, 1)
   t.equal(await keys.lookUp(one.kid), 'known', 'the known ones are served stale')
 })
@@ -177,9 +208,12 @@ test('keys are served stale only for so long: then there are none', async (t) =>
   issuer.stop()
   clock.advance(HOUR - 1000)
   await eventually(() => lines.some((line) => line.includes('cannot be fetched')))
+  keys.expire()
   t.ok(ring.keyFor(one.kid))
   clock.advance(2000)
-  await eventually(() => ring.size === 0)
+  for (let look = 0; look < 2; look++) keys.expire()
+  t.equal(ring.size, 0)
+  t.equal(lines.filter((line) => line.includes('too old')).length, 1)
   t.match(keys.check(), { ok: false })
   t.equal(await keys.lookUp(one.kid), 'unavailable', 'no verdict, never "absent"')
 })
@@ -351,5 +385,5 @@ test('an issuer that never answers: each attempt ends, and so does the process',
   await eventually(() => issuer.requests > 0)
   const began = performance.now()
   await lifecycle.close()
-  t.ok(performance.now() - began < 1000)
+  t.ok(performance.now() - began < 4000, 'sooner than the attempt would have ended')
 })

@@ -11,7 +11,7 @@ import { missingShared, sharedUrl } from '../../servers/shared.ts'
 /** One for metadata, one to the broker that has group and partition. */
 const CONNECTIONS = 2
 
-const options = { skip: await missingShared('kafka'), timeout: 60_000 }
+const options = { skip: await missingShared('kafka'), timeout: 300_000 }
 
 test('a feed keeps no connection that only its start and its end need', options, async (t) => {
   const brokers = (await sharedUrl('kafka')).split(',')
@@ -36,7 +36,7 @@ test('a feed keeps no connection that only its start and its end need', options,
   const parts = base(t)
   const to = receiver(parts, [key])
   const feed = startKafkaFeed({ address: { brokers, topic }, ...to, keys: noMoreKeys, onProgress() {}, ...parts })
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   await eventually(() => sockets.size === CONNECTIONS)
   await parts.lifecycle.close()
   await eventually(() => sockets.size === 0)

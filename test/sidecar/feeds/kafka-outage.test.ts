@@ -19,7 +19,7 @@ import { missing } from '../../servers/shared.ts'
 
 const key = signingKey()
 const clock = { now: () => Date.now() }
-const options = { skip: await missing('kafka'), timeout: 90_000 }
+const options = { skip: await missing('kafka'), timeout: 300_000 }
 
 /** One issuer and one sidecar around a broker of their own. */
 async function startBoth(t: Parameters<typeof base>[0]) {
@@ -39,7 +39,7 @@ async function startBoth(t: Parameters<typeof base>[0]) {
     log: parts.log,
     lifecycle: parts.lifecycle,
   })
-  await eventually(() => feed.complete(), { within: 30_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   return { server, ledger, to, parts }
 }
 
@@ -53,12 +53,12 @@ test(
     await server.kill()
     const lost = Date.now()
     await ledger.record([entry(session('meanwhile'))])
-    await eventually(() => to.freshness.ageMs(Date.now()) > 2000, { within: 10_000 })
+    await eventually(() => to.freshness.ageMs(Date.now()) > 2000, { within: 60_000 })
     t.ok(to.freshness.completeUntil('kafka') <= lost + 200, 'nothing is claimed while the broker is away')
     t.notOk(to.added.includes('session:meanwhile'))
     await server.start()
-    await eventually(() => to.added.includes('session:meanwhile'), { within: 30_000 })
-    await eventually(() => to.freshness.ageMs(Date.now()) < 1000, { within: 30_000 })
+    await eventually(() => to.added.includes('session:meanwhile'), { within: 60_000 })
+    await eventually(() => to.freshness.ageMs(Date.now()) < 1000, { within: 60_000 })
     t.equal(to.added.length, 2, 'what is read again is not new')
     t.ok(parts.lines.some((line) => line.includes('complete again')))
   },
@@ -68,9 +68,9 @@ test('a broker that hangs: no freshness, and everything afterwards', options, as
   const { server, ledger, to } = await startBoth(t)
   server.pause()
   await ledger.record([entry(session('meanwhile'))])
-  await eventually(() => to.freshness.ageMs(Date.now()) > 2500, { within: 10_000 })
+  await eventually(() => to.freshness.ageMs(Date.now()) > 2500, { within: 60_000 })
   t.notOk(to.added.includes('session:meanwhile'))
   server.resume()
-  await eventually(() => to.added.includes('session:meanwhile'), { within: 40_000 })
-  await eventually(() => to.freshness.ageMs(Date.now()) < 1000, { within: 40_000 })
+  await eventually(() => to.added.includes('session:meanwhile'), { within: 60_000 })
+  await eventually(() => to.freshness.ageMs(Date.now()) < 1000, { within: 60_000 })
 })

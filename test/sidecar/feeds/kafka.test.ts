@@ -23,7 +23,7 @@ import {
 import { uniqueName } from '../../helpers/unique-name.ts'
 import { missingShared, sharedUrl } from '../../servers/shared.ts'
 
-const options = { skip: await missingShared('kafka'), timeout: 60_000 }
+const options = { skip: await missingShared('kafka'), timeout: 300_000 }
 const key = signingKey()
 const sign = signer(key)
 const { CompressionCodecs, CompressionTypes } = kafkajs
@@ -86,7 +86,7 @@ test('it has read everything that was there before it is complete, and goes on',
     lifecycle: parts.lifecycle,
   })
   t.notOk(feed.complete())
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   t.equal(atCompletion, 2000, 'a heartbeat in the midst of the backlog completes nothing')
   t.same(
     to.added,
@@ -106,7 +106,7 @@ test('an empty topic is complete with the first heartbeat', options, async (t) =
   await new Promise((resolve) => setTimeout(resolve, 300))
   t.notOk(feed.complete(), 'reading nothing proves nothing')
   await topic.write(heartbeat())
-  await eventually(() => feed.complete() && to.freshness.isFresh(Date.now()), { within: 20_000 })
+  await eventually(() => feed.complete() && to.freshness.isFresh(Date.now()), { within: 60_000 })
 })
 
 test('a topic that does not exist yet: it waits, says so once, and reads it when it is there', options, async (t) => {
@@ -114,7 +114,7 @@ test('a topic that does not exist yet: it waits, says so once, and reads it when
   const parts = base(t)
   const to = receiver(parts, [key])
   const feed = startFeed(parts, to, topic)
-  await eventually(() => parts.lines.some((line) => line.includes('cannot be read')), { within: 10_000 })
+  await eventually(() => parts.lines.some((line) => line.includes('cannot be read')), { within: 60_000 })
   await new Promise((resolve) => setTimeout(resolve, 500))
   t.equal(parts.lines.filter((line) => line.includes('cannot be read')).length, 1)
   t.notOk(feed.complete())
@@ -122,7 +122,7 @@ test('a topic that does not exist yet: it waits, says so once, and reads it when
   t.notOk(names.includes(topic.topic), 'reading does not create it')
   await topic.create()
   await topic.write(revoked('one'), heartbeat())
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   t.same(to.added, ['session:one'])
 })
 
@@ -137,7 +137,7 @@ test(
     const feed = startFeed(parts, to, topic)
     const old = Date.now() - MAX_STALENESS_MS / 2
     await topic.write(heartbeat(old))
-    await eventually(() => feed.complete(), { within: 20_000 })
+    await eventually(() => feed.complete(), { within: 60_000 })
     t.equal(to.freshness.completeUntil('kafka'), old)
     t.ok(to.freshness.ageMs(Date.now()) >= MAX_STALENESS_MS / 2)
     await topic.write(heartbeat(old - 1000), revoked('marker'))
@@ -155,7 +155,7 @@ test('heartbeats too old to make anything fresh are not even verified, and never
   const forger = signer(signingKey('ES256', 'not known'))
   const ancient = Date.now() - MAX_STALENESS_MS - 10_000
   await topic.write(heartbeat(ancient, forger), heartbeat(ancient), revoked('marker'))
-  await eventually(() => to.added.length === 1, { within: 20_000 })
+  await eventually(() => to.added.length === 1, { within: 60_000 })
   t.equal(await metric(parts.metrics, 'revocation_events_total', { kind: 'heartbeat', outcome: 'outdated' }), 2)
   t.notOk(feed.complete())
   t.notOk(to.freshness.isFresh(Date.now()))
@@ -168,7 +168,7 @@ test('a heartbeat from a clock that is far ahead is refused', options, async (t)
   const to = receiver(parts, [key])
   const feed = startFeed(parts, to, topic)
   await topic.write(heartbeat(Date.now() + 3_600_000), revoked('marker'))
-  await eventually(() => to.added.length === 1, { within: 20_000 })
+  await eventually(() => to.added.length === 1, { within: 60_000 })
   t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'in_the_future' }), 1)
   t.notOk(feed.complete())
 })
@@ -202,7 +202,7 @@ test('forged and malformed events are ignored and counted; what is genuine aroun
     { value: Buffer.from([0xff, 0xfe, 0x00]), partition: 0 },
     genuine,
   )
-  await eventually(() => to.added.includes('session:genuine'), { within: 20_000 })
+  await eventually(() => to.added.includes('session:genuine'), { within: 60_000 })
   t.same(to.added, ['session:genuine'])
   t.notOk(feed.complete(), 'the forged heartbeat proved nothing')
   t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'signature_invalid' }), 3)
@@ -228,7 +228,7 @@ test('an unknown key stops the feed: no later heartbeat is believed until the ke
   }
   const feed = startFeed(parts, to, topic, keys)
   await topic.write(revoked('before'), revoked('of the new key', signer(next)), heartbeat(), revoked('after'))
-  await eventually(() => asked.length > 0, { within: 20_000 })
+  await eventually(() => asked.length > 0, { within: 60_000 })
   await new Promise((resolve) => setTimeout(resolve, 1500))
   t.same(to.added, ['session:before'])
   t.notOk(feed.complete())
@@ -246,7 +246,7 @@ test('an event of a key that the issuer does not have is skipped and counted', o
   const to = receiver(parts, [key])
   const feed = startFeed(parts, to, topic)
   await topic.write(revoked('foreign', signer(signingKey())), heartbeat(), revoked('after'))
-  await eventually(() => feed.complete() && to.added.length === 1, { within: 20_000 })
+  await eventually(() => feed.complete() && to.added.length === 1, { within: 60_000 })
   t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'key_absent' }), 1)
 })
 
@@ -265,7 +265,7 @@ test('a flood of forged keys: all that came at once is asked for as of one momen
   const forged = Array.from({ length: 30 }, (_, n) => revoked(`forged ${n}`, signer(signingKey())))
   await topic.write(...forged, heartbeat(), revoked('after'))
   const feed = startFeed(parts, to, topic, keys)
-  await eventually(() => feed.complete() && to.added.length === 1, { within: 20_000 })
+  await eventually(() => feed.complete() && to.added.length === 1, { within: 60_000 })
   t.equal(await metric(parts.metrics, 'revocation_events_total', { outcome: 'key_absent' }), 30)
   t.equal(moments.size, 1)
   t.ok([...moments].every(Number.isFinite))
@@ -280,10 +280,10 @@ test('a key that appears after its events were skipped: they are read after all'
   startFeed(parts, to, topic)
   // One issuer signs with a key that another, the one that was asked, had not heard of yet.
   await topic.write(revoked('skipped', signer(next)), revoked('marker'))
-  await eventually(() => to.added.length === 1, { within: 20_000 })
+  await eventually(() => to.added.length === 1, { within: 60_000 })
   to.ring.replace([key, next], Date.now())
   await topic.write(heartbeat(Date.now(), signer(next)))
-  await eventually(() => to.added.includes('session:skipped'), { within: 20_000 })
+  await eventually(() => to.added.includes('session:skipped'), { within: 60_000 })
 })
 
 test('a key revocation drops the key: what it signs later is not believed', options, async (t) => {
@@ -300,7 +300,7 @@ test('a key revocation drops the key: what it signs later is not believed', opti
     revoked('after', signer(stolen)),
     revoked('end'),
   )
-  await eventually(() => to.added.includes('session:end'), { within: 20_000 })
+  await eventually(() => to.added.includes('session:end'), { within: 60_000 })
   t.same(to.added, ['session:before', `key:${stolen.kid}`, 'session:end'])
   t.equal(to.ring.keyFor(stolen.kid), undefined)
 })
@@ -314,7 +314,7 @@ test('with several partitions the one furthest behind counts', options, async (t
   const now = Date.now()
   const beat = (partition: number, ageMs: number) => ({ value: heartbeat(now - ageMs), partition })
   await topic.write(beat(0, 0), beat(1, 5000), { value: revoked('marker'), partition: 1 })
-  await eventually(() => to.added.length === 1, { within: 20_000 })
+  await eventually(() => to.added.length === 1, { within: 60_000 })
   t.notOk(feed.complete(), 'nothing is known about the third')
   await topic.write(beat(2, 1000))
   await eventually(() => to.freshness.completeUntil('kafka') === now - 5000)
@@ -329,10 +329,10 @@ test('a partition that is added is waited for, and read from its beginning', opt
   const to = receiver(parts, [key])
   const feed = startFeed(parts, to, topic)
   await topic.write(heartbeat())
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   await topic.admin.createPartitions({ topicPartitions: [{ topic: topic.topic, count: 2 }] })
   await eventually(() => topic.write({ value: revoked('in the new one'), partition: 1 }).then((sent) => sent.length))
-  await eventually(() => to.added.length === 1, { within: 3 * PARTITIONS_MAX_AGE_MS })
+  await eventually(() => to.added.length === 1, { within: 60_000 + 3 * PARTITIONS_MAX_AGE_MS })
   const known = to.freshness.completeUntil('kafka')
   await topic.write(heartbeat(), revoked('marker'))
   await eventually(() => to.added.length === 2)
@@ -351,7 +351,7 @@ test('revocations that are over are passed over', options, async (t) => {
   const over = sign({ type: 'revocation', revocation: { ...session('over'), exp: Math.floor(clock.now() / 1000) } })
   await topic.write(over, revoked('live'))
   startFeed(parts, to, topic)
-  await eventually(() => to.added.length > 0, { within: 20_000 })
+  await eventually(() => to.added.length > 0, { within: 60_000 })
   t.same(to.added, ['session:live'])
 })
 
@@ -363,12 +363,12 @@ test('its consumer group is gone when it has ended', options, async (t) => {
   const to = receiver(parts, [key])
   const before = await groupsOf(topic.admin)
   const feed = startFeed(parts, to, topic)
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   const during = (await groupsOf(topic.admin)).filter((id) => !before.includes(id))
   t.ok(during.length > 0)
   const began = performance.now()
   await parts.lifecycle.close()
-  t.ok(performance.now() - began < 3000, 'it ends quickly')
+  t.ok(performance.now() - began < 8000, 'it ends quickly')
   const after = await groupsOf(topic.admin)
   t.ok(
     during.some((id) => !after.includes(id)),
@@ -387,7 +387,7 @@ test('what a clock that was ahead passed over is read again before anything is p
   const clock = manualClock()
   const to = receiver(parts, [key], clock)
   const feed = startFeed(parts, to, topic)
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   clock.advance(3_600_000)
   await topic.write(revoked('meanwhile'))
   const outdated = () => metric(parts.metrics, 'revocation_events_total', { kind: 'session', outcome: 'outdated' })
@@ -395,7 +395,7 @@ test('what a clock that was ahead passed over is read again before anything is p
   clock.advance(-3_600_000)
   const known = to.freshness.completeUntil()
   await topic.write(heartbeat(clock.now() + 1000))
-  await eventually(() => to.freshness.completeUntil() > known, { within: 20_000 })
+  await eventually(() => to.freshness.completeUntil() > known, { within: 60_000 })
   t.same(to.added, ['session:meanwhile'])
 })
 
@@ -407,7 +407,7 @@ test('a heartbeat of an issuer’s stream proves nothing here, whoever copied it
   const feed = startFeed(parts, to, topic)
   await topic.write(sign({ type: 'heartbeat', feed: 'stream', instance: 'a', completeUntilMs: Date.now() }))
   const refused = () => metric(parts.metrics, 'revocation_events_total', { outcome: 'other_feed' })
-  await eventually(async () => (await refused()) === 1, { within: 20_000 })
+  await eventually(async () => (await refused()) === 1, { within: 60_000 })
   t.notOk(feed.complete())
   t.equal(to.freshness.completeUntil(), 0)
   await topic.write(heartbeat())
@@ -447,6 +447,6 @@ test('a writer who compresses stops nobody: the broker unpacks it', options, asy
   const parts = base(t)
   const to = receiver(parts, [key])
   const feed = startFeed(parts, to, topic)
-  await eventually(() => feed.complete(), { within: 20_000 })
+  await eventually(() => feed.complete(), { within: 60_000 })
   t.same(to.added, ['session:after'])
 })

@@ -45,7 +45,7 @@ function start(t: Test, url: string, more: Partial<ReconcileOptions> = {}) {
   const counted = (outcome: string) => metric(parts.metrics, 'revocation_digest_comparisons_total', { outcome })
   const rounds = async (outcome: string, more = 3) => {
     const before = await counted(outcome)
-    await eventually(async () => (await counted(outcome)) >= before + more, { within: 10_000, message: outcome })
+    await eventually(async () => (await counted(outcome)) >= before + more, { within: 60_000, message: outcome })
   }
   const value = (name: string) => metric(parts.metrics, name)
   return { ...parts, to, counted, rounds, value, stopBeating: () => clearInterval(beating) }

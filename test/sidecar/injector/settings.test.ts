@@ -24,4 +24,8 @@ test('what is needed is named, all at once', async (t) => {
   }).map(([name, why]) => `${name}: is needed: ${why}`)
   t.throws(() => readInjectorSettings({}), new SettingsError(problems))
   t.throws(() => readInjectorSettings({ ...NEEDED, INJECTOR_OPT_OUT: 'maybe' }), { name: 'SettingsError' })
+  t.throws(
+    () => readInjectorSettings({ ...NEEDED, INJECTOR_PORT: '8444' }),
+    new SettingsError(['INJECTOR_ADMIN_PORT: 8444 is the port of INJECTOR_PORT as well; choose another']),
+  )
 })

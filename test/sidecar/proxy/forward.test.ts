@@ -190,7 +190,7 @@ test('failures of the upstream', async (t) => {
     for (const body of ['', 'Content-Length: 2\r\n']) {
       const method = body ? 'POST' : 'GET'
       const answer = await sendRaw(proxy.port, `${method} / HTTP/1.1\r\nHost: a\r\n${body}\r\n${body && 'ab'}`, {
-        patienceMs: 5000,
+        patienceMs: 20_000,
       })
       t.same(answer.statuses, [status], `${name}, ${method}`)
       t.match(answer.text, `"code":"${code}"`)
@@ -435,7 +435,7 @@ test('a large upload streams through, and no further than the limit', async (t) 
   const found = await sendRaw(
     proxy.port,
     `PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(25)}`,
-    { quietMs: 1200, patienceMs: 5000 },
+    { quietMs: 1200, patienceMs: 20_000 },
   )
   t.same(found.statuses, [413], 'chunks are counted')
   t.ok(found.closed)
@@ -471,7 +471,7 @@ test('a certificate that nobody vouches for is not accepted', async (t) => {
   await once(server, 'listening')
   t.teardown(() => server.close())
   const proxy = await startProxy(t, `https://127.0.0.1:${(server.address() as AddressInfo).port}`, OPEN)
-  const answer = await sendRaw(proxy.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', { patienceMs: 5000 })
+  const answer = await sendRaw(proxy.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', { patienceMs: 20_000 })
   t.same(answer.statuses, [502])
 })
 

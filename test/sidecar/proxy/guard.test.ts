@@ -62,6 +62,8 @@ test('each refusal has its status, code and challenge; why is in the log and the
     t.match(text, `"code":"${code}"`, name)
     t.equal(/^WWW-Authenticate: (.*)\r$/m.exec(text)?.[1] ?? '', challenge, name)
     t.match(text, /^Cache-Control: no-store\r$/m)
+    const [, length] = /^Content-Length: (\d+)\r$/m.exec(text) ?? []
+    t.equal(/\r\n\r\n(\{.*\}\n)$/.exec(text)?.[1]?.length, Number(length), `${name}: the body ends its line`)
     if (reason !== code) t.notMatch(text, reason, `${name}: not told`)
     const entry = JSON.parse(proxy.lines.at(-1)!)
     t.match(entry, { code, reason, peer: '127.0.0.1', msg: 'request refused' }, name)
@@ -155,11 +157,12 @@ test('answers that a revoked token is getting are cut; one that has not begun be
   })
   const proxy = await startProxy(t, upstream.url)
   const ask = (path: string, sid: string) => get(proxy.port, path, proxy.token({ sid }))
+  const begun = new Set<string>()
   const endings = [
     sendRaw(
       proxy.port,
       `GET /stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${proxy.token({ sid: 's1' })}\r\n\r\n`,
-      { quietMs: 2000 },
+      { quietMs: 2000, onData: () => begun.add('s1') },
     ),
     ask('/silent', 's1'),
     sendRaw(
@@ -171,10 +174,9 @@ test('answers that a revoked token is getting are cut; one that has not begun be
   const kept = sendRaw(
     proxy.port,
     `GET /stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${proxy.token({ sid: 's2' })}\r\n\r\n`,
-    { quietMs: 600 },
+    { quietMs: 600, onData: () => begun.add('s2') },
   )
-  await eventually(() => upstream.requests.length === 4)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => upstream.requests.length === 4 && begun.size === 2)
   proxy.revoke({ kind: 'session', sid: 's1', sub: 'x', exp: EXP })
   const [stream, silent, upload] = await Promise.all(endings)
   t.same(stream.statuses, [200])

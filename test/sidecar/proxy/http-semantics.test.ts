@@ -173,14 +173,14 @@ test('hints without end for a client that does not read: they are dropped, not k
   const client = connect(proxy.port, '127.0.0.1')
   client.pause()
   client.write(GET)
-  await eventually(() => written === 4000, { within: 20_000 })
+  await eventually(() => written === 4000, { within: 60_000 })
   t.ok(held[0]!.writableLength < 1024 * 1024, `${held[0]!.writableLength} bytes are held`)
   let text = ''
   client.setEncoding('latin1').on('data', (chunk) => {
     text += chunk
   })
   client.resume()
-  await eventually(() => text.endsWith('served'), { within: 20_000 })
+  await eventually(() => text.endsWith('served'), { within: 60_000 })
   t.match(text, /^HTTP\/1\.1 103 [\s\S]*\r\n\r\nHTTP\/1\.1 200 OK\r\n/)
   client.destroy()
 })
@@ -236,13 +236,38 @@ test('a client that takes nothing more is given up; one that is slow is not', as
   stalled.write(GET)
   await eventually(() => upstream.sockets.size === 2)
   await eventually(() => upstream.sockets.size === 1, {
-    within: 20_000,
+    within: 60_000,
     message: 'the request to the upstream ends too',
   })
   const before = taken
-  await eventually(() => taken > before + 1024 * 1024, { within: 20_000 })
+  await eventually(() => taken > before + 1024 * 1024, { within: 60_000 })
   t.equal(proxy.openStreams.size, 1)
   stalled.destroy()
+})
+
+test('so is one that takes nothing of an answer that is complete, and one that idles', async (t) => {
+  const upstream = await startRawUpstream(t, (_request, response) => response.end(Buffer.alloc(12 * 1024)))
+  const proxy = await startProxy(t, upstream.url, { ...OPEN, timeouts: { stallMs: 500 } })
+  const accepted: Socket[] = []
+  proxy.app.server.on('connection', (socket: Socket) => accepted.push(socket))
+  const stalled = connect(proxy.port, '127.0.0.1')
+  stalled.on('error', () => {})
+  t.teardown(() => stalled.destroy())
+  stalled.pause()
+  await eventually(() => accepted.length === 1)
+  const [end] = accepted
+  for (let sent = 1; end!.writableLength === 0 && sent < 10_000; sent++) {
+    stalled.write(GET)
+    await eventually(() => upstream.requests.length === sent, { every: 1 })
+  }
+  await eventually(() => end!.destroyed && proxy.openStreams.size === 0, { within: 20_000 })
+
+  Object.assign(proxy.app.server, { keepAliveTimeout: 50 })
+  const idle = connect(proxy.port, '127.0.0.1')
+  t.teardown(() => idle.destroy())
+  const closed = once(idle, 'close')
+  idle.resume().write(GET)
+  await closed
 })
 
 test('an expectation that nobody knows is 417', async (t) => {

@@ -101,13 +101,12 @@ test('a stream that is done is forgotten, young or settled', async (t) => {
   t.same([...young.ended, ...settled.ended], [])
 })
 
-test('a clock that was set back keeps no stream from its index', async (t) => {
+test('a clock that was set back keeps no stream from its end, nor those that came after it', async (t) => {
   const streams = createOpenStreams()
-  const stream = opened(streams, { sid: 's1' }, 'key-1', NOW_MS + 3_600_000)
-  const later = opened(streams, { sid: 's2' })
-  streams.sweep(NOW_MS + SETTLE_MS)
-  streams.cut({ kind: 'key', kid: 'key-1', exp })
-  t.same([...stream.ended, ...later.ended], ['revoked', 'revoked'])
+  const ahead = opened(streams, { sid: 's1', exp: NOW_S + 10 }, 'key-1', NOW_MS + 3_600_000)
+  const later = opened(streams, { sid: 's2', exp: NOW_S + 10 })
+  streams.sweep(NOW_MS + 15_000)
+  t.same([...ahead.ended, ...later.ended], ['expired', 'expired'])
 })
 
 test('5,000 streams of one user end at once, and other work is not held up', async (t) => {
@@ -119,6 +118,6 @@ test('5,000 streams of one user end at once, and other work is not held up', asy
     all.some((stream) => stream.ended.length === 0),
     'in pieces',
   )
-  await eventually(() => streams.size === 0, { within: 1000 })
+  await eventually(() => streams.size === 0)
   t.ok(all.every((stream) => stream.ended.join() === 'revoked'))
 })

@@ -46,13 +46,13 @@ test('after a burst the connections go, and with them all that is kept of them',
   const upstream = await startHolding(t)
   const proxy = await startProxy(t, upstream.url, OPEN)
   const burst = Array.from({ length: 60 }, () => sendRaw(proxy.port, GET, { patienceMs: 20_000 }))
-  await eventually(() => upstream.held.length === 60, { within: 20_000 })
+  await eventually(() => upstream.held.length === 60, { within: 60_000 })
   t.equal(connectionsOf(proxy), 60)
   t.match(await proxy.metrics.metrics(), /^sidecar_upstream_connections 60$/m)
   upstream.release()
   for (const { statuses } of await Promise.all(burst)) t.same(statuses, [200])
-  await eventually(() => connectionsOf(proxy) === 0, { within: 20_000, message: 'none is kept for long' })
-  await eventually(() => upstream.sockets.size === 0, { within: 20_000 })
+  await eventually(() => connectionsOf(proxy) === 0, { within: 60_000, message: 'none is kept for long' })
+  await eventually(() => upstream.sockets.size === 0, { within: 60_000 })
 })
 
 test('a request takes the connection that was used last, so that the others end', async (t) => {
@@ -69,7 +69,7 @@ test('a request takes the connection that was used last, so that the others end'
       await sendRaw(proxy.port, GET, { quietMs: 10 })
       return upstream.sockets.size === 1
     },
-    { within: 20_000, message: 'under a load that one connection bears, one is left' },
+    { within: 60_000, message: 'under a load that one connection bears, one is left' },
   )
 })
 

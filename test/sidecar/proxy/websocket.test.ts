@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { type Test, test } from 'tap'
 import { type ClientOptions, WebSocket, WebSocketServer } from 'ws'
 import { eventually } from '../../helpers/eventually.ts'
@@ -219,9 +219,11 @@ test('in the middle of a frame the rest is let through before the Close, or both
     socket.write(handshake(proxy.token({ sid })))
     await eventually(() => text.includes('101 Switching'))
     const before = echo.closes.length
+    const arrived = () => (echo.sockets.at(-1) as unknown as { _socket: Socket })._socket.bytesRead
+    const ofHandshake = arrived()
     // A masked text frame of six bytes, of which three come before the revocation.
     socket.write(Buffer.from([0x81, 0x86, 0, 0, 0, 0, 0x61, 0x62, 0x63]))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await eventually(() => arrived() === ofHandshake + 9, { message: 'the service has what there is' })
     proxy.revoke({ kind: 'session', sid, sub: 'x', exp })
     if (sendRest) socket.write(Buffer.from([0x64, 0x65, 0x66, 0x81, 0x81, 0, 0, 0, 0, 0x7a]))
     await ended
