@@ -10,19 +10,22 @@ import { CHEAPEST } from './issuer/production.ts'
 import { startBenchMongo } from './issuer/secantus.ts'
 import { describeMachine } from './machine.ts'
 import { costOf } from './process-cost.ts'
-import { type Bench, type Party, untilReady, withBench } from './processes.ts'
+import { type Bench, metricOf, type Party, untilReady, withBench } from './processes.ts'
 import type { Arrivals, StreamClients } from './programs/stream-clients.ts'
 import { latencyOf, megabytes, say, table } from './report.ts'
 
 // What an issuer costs that serves its stream to many sidecars and nothing else (a relay), beside another one of the
 // same MongoDB that takes the logouts. No Kafka: the relay learns of them from the ledger.
-// npm run bench:streams [-- --only readers,tail,snapshots --readers 1,500,2000 --seconds 10]
+// npm run bench:streams [-- --only readers,tail,snapshots --readers 1,500,2000 --seconds 10 --live 100000 --snapshots 1,20,200]
+// `--live`: revocations while snapshots are asked for; `--snapshots`: by how many at once.
 
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string', default: 'readers,tail,snapshots' },
     readers: { type: 'string', default: '1,500,2000' },
     seconds: { type: 'string', default: '10' },
+    live: { type: 'string', default: '100000' },
+    snapshots: { type: 'string', default: '1,20,200' },
   },
 })
 const SECONDS = Number(options.seconds)
@@ -31,13 +34,14 @@ const FEED_TOKEN = randomBytes(32).toString('hex')
 const RATE = 20
 const SESSIONS_A_USER = 20
 const SETTLE_MS = 5000
+/** Connections opened at once. */
+const AT_ONCE = 50
 /** Revocations a second written into the ledger while its tail is watched. */
 const TAIL_RATES = [0, 100, 300]
 /** How far back the tail of the ledger in MongoDB reads, so that its load has become what it stays: milliseconds. */
 const TAIL_WINDOW_MS = 15_000
-/** What is live while snapshots are asked for, and by how many at once. */
-const LIVE = 20_000
-const SNAPSHOTS = [1, 20, 100]
+const LIVE = Number(options.live)
+const SAMPLE_MS = 50
 const RECORDED_AT_ONCE = 200
 const REVOKED_FOR_S = 3600
 const WITHIN_MS = 300_000
@@ -86,7 +90,7 @@ async function measureReaders(bench: Bench, env: Env): Promise<void> {
     const { residentBytes: before } = costOf(relay.pid)
     const expected = RATE * SECONDS
     const tokens = await sessions(issuer, expected)
-    const clients = readStreams(bench, relay, { count, expected })
+    const clients = readStreams(bench, relay, { count, expected, atOnce: AT_ONCE })
     await clients.waitForLine(/^ready$/, WITHIN_MS)
     await setTimeout(SETTLE_MS)
     const idleMs = await cpuMsPerSecond(relay, SECONDS)
@@ -131,7 +135,7 @@ async function measureReaders(bench: Bench, env: Env): Promise<void> {
 /** What reading the ledger five times a second costs the relay, by how much is new in it. */
 async function measureTail(bench: Bench, env: Env): Promise<void> {
   const relay = await startIssuer(bench, env)
-  const clients = readStreams(bench, relay, { count: 1, expected: 0 })
+  const clients = readStreams(bench, relay, { count: 1, expected: 0, atOnce: 1 })
   await clients.waitForLine(/^ready$/, WITHIN_MS)
   const rows: string[][] = []
   await withStore(env, async ({ ports: { ledger } }) => {
@@ -157,23 +161,51 @@ async function measureSnapshots(bench: Bench, env: Env): Promise<void> {
     for (let done = 0; done < LIVE; done += RECORDED_AT_ONCE) await ledger.record(entries(RECORDED_AT_ONCE))
   })
   const rows: string[][] = []
-  for (const count of SNAPSHOTS) {
+  for (const count of options.snapshots.split(',').map(Number)) {
+    say(`${count} at once`)
+    await setTimeout(SETTLE_MS)
     const before = costOf(relay.pid)
+    const readsBefore = await readsOf(relay)
+    const watch = watchMemory(relay.pid)
     const begin = performance.now()
-    const clients = readStreams(bench, relay, { count, expected: 0 })
+    const clients = readStreams(bench, relay, { count, expected: 0, atOnce: count })
     await clients.waitForLine(/^ready$/, WITHIN_MS)
     const seconds = (performance.now() - begin) / 1000
-    const after = costOf(relay.pid)
-    const cpuS = after.cpuS - before.cpuS
-    const entryUs = ((cpuS / (LIVE * count)) * 1e6).toFixed(1)
+    const cpuS = costOf(relay.pid).cpuS - before.cpuS
+    const reads = String((await readsOf(relay)) - readsBefore)
     const failed = String(clients.stdout().split('failed\n').length - 1)
-    rows.push([String(count), seconds.toFixed(1), cpuS.toFixed(2), entryUs, megabytes(after.residentBytes), failed])
+    const entryUs = ((cpuS / (LIVE * count)) * 1e6).toFixed(2)
+    const memory = [before.residentBytes, watch.end()].map(megabytes)
+    rows.push([String(count), seconds.toFixed(1), cpuS.toFixed(2), entryUs, reads, ...memory, failed])
     await clients.kill('SIGKILL')
   }
-  say(`\n${table([['snapshots at once', 'all there s', 'CPU s', 'µs an entry', 'MB', 'failed'], ...rows])}`)
+  const head = ['snapshots at once', 'all there s', 'CPU s', 'µs an entry', 'reads', 'MB before', 'MB peak', 'failed']
+  say(`\n${table([head, ...rows])}`)
   say(
-    `each with ${LIVE} entries; CPU and memory: of the relay; failed: ended by the relay, as its store was too slow, and begun anew`,
+    `each with ${LIVE} entries; CPU and memory: of the relay; reads: of the ledger; failed: ended by the relay, as its store ` +
+      'was too slow, and begun anew; what the clients take of the two is in the seconds',
   )
+}
+
+/** How often it has read the ledger for a snapshot. */
+function readsOf(relay: Party): Promise<number> {
+  return metricOf(relay, 'revocation_stream_snapshots_total{from="ledger"}').catch(() => 0)
+}
+
+/** @returns what ends it and tells the most that was resident meanwhile: bytes */
+function watchMemory(pid: number) {
+  let most = 0
+  const sample = () => {
+    most = Math.max(most, costOf(pid).residentBytes)
+  }
+  const timer = setInterval(sample, SAMPLE_MS)
+  return {
+    end() {
+      clearInterval(timer)
+      sample()
+      return most
+    },
+  }
 }
 
 async function startIssuer(bench: Bench, env: Env): Promise<Party> {
@@ -182,8 +214,8 @@ async function startIssuer(bench: Bench, env: Env): Promise<Party> {
   return party
 }
 
-function readStreams(bench: Bench, relay: Party, { count, expected }: Pick<StreamClients, 'count' | 'expected'>) {
-  const told: StreamClients = { url: relay.url, token: FEED_TOKEN, count, expected, atOnce: 50 }
+function readStreams(bench: Bench, relay: Party, clients: Omit<StreamClients, 'url' | 'token'>) {
+  const told: StreamClients = { url: relay.url, token: FEED_TOKEN, ...clients }
   return bench.start('stream-clients', told)
 }
 

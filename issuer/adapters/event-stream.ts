@@ -1,14 +1,15 @@
 import type { Writable } from 'node:stream'
 import type { Clock } from '../../shared/clock.ts'
 import { type Lifecycle, pause } from '../../shared/lifecycle.ts'
-import type { Log } from '../../shared/log.ts'
+import { expected, type Log } from '../../shared/log.ts'
 import { counter, gauge, type Metrics } from '../../shared/metrics.ts'
 import { type Revocation, revocationId } from '../../shared/revocation.ts'
 import { peekSecurityEvent, type SecurityEvent } from '../../shared/security-event.ts'
 import type { Ledger, LedgerCursor, LedgerEntry, Publisher } from '../domain/ports.ts'
 import { createRecentEvents } from './recent-events.ts'
-import { snapshotFrames } from './snapshot.ts'
-import { createSubscriber, type Subscriber } from './subscriber.ts'
+import { createSharedSnapshots } from './shared-snapshots.ts'
+import { readSnapshot } from './snapshot.ts'
+import { createSubscriber, type Frame, type Subscriber } from './subscriber.ts'
 import { createTurns, handOut } from './turns.ts'
 
 /** How long the tail goes on for a sidecar that lost its connection, so that it need not begin anew: milliseconds. */
@@ -18,8 +19,8 @@ const RETURN_WITHIN_MS = 10_000
 const NEVER_S = Number.MAX_SAFE_INTEGER
 
 /**
- * Snapshots read at once. Each takes some 20 MB while it is read, and the more there are, the later every one of them ends:
- * thousands of sidecars that come back together would run the store into its time-outs, and all would begin anew.
+ * Snapshots read at once for one reader alone, when slow ones hold all that may be shared. Each takes some 20 MB while it
+ * is read, and the more there are, the later every one of them ends.
  */
 export const MAX_SNAPSHOTS = 16
 /**
@@ -68,6 +69,9 @@ export function createEventStream(options: EventStreamOptions): EventStream {
   const subscribers = new Set<Subscriber>()
   const takeTurn = createTurns(MAX_SNAPSHOTS)
   const observe = createObserver(options.metrics, () => subscribers.size)
+  const read = () => readSnapshot({ ledger, clock, instance })
+  const closing = (event: SecurityEvent, at: number) => recent.frame(sign(event), at)
+  const snapshots = createSharedSnapshots({ read, recent, close: closing, onGiven: observe.snapshot })
   let place: { cursor: LedgerCursor } | undefined
   let positioned = Promise.withResolvers<void>()
   let tailing: Promise<void> | undefined
@@ -84,6 +88,8 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     if (!frame) return
     observe.pushed()
     broadcast(frame)
+    // What came before it may be signed with that key, which who comes now may not have any more.
+    if (revocation.kind === 'key') snapshots.forget()
   }
 
   /** Reads what is new. @returns the instant before which everything has now been pushed: milliseconds */
@@ -111,13 +117,18 @@ export function createEventStream(options: EventStreamOptions): EventStream {
         if (failing) log.info('the event stream reads the ledger again')
         failing = false
       } catch (err) {
-        if (!failing) log.error({ err }, 'the event stream cannot read the ledger; it sends no heartbeats until it can')
+        if (!failing)
+          log.error(
+            { err: expected(err) },
+            'the event stream cannot read the ledger; it sends no heartbeats until it can',
+          )
         failing = true
       }
       await pause(tailMs, lifecycle.signal)
     }
     // What happens from here on is missing in the recent events: whoever comes next begins with a snapshot.
     recent.clear()
+    snapshots.forget()
     place = undefined
     positioned = Promise.withResolvers()
   }
@@ -146,27 +157,31 @@ export function createEventStream(options: EventStreamOptions): EventStream {
     void begin(subscriber, missed ?? snapshot(subscriber, gone.promise))
   }
 
-  const begin = async (subscriber: Subscriber, frames: Iterable<string> | AsyncIterable<string>) => {
+  const begin = async (subscriber: Subscriber, frames: Iterable<Frame> | AsyncIterable<Frame>) => {
     try {
       await subscriber.begin(frames)
     } catch (err) {
-      log.error({ err }, 'a snapshot cannot be sent')
+      log.error({ err: expected(err) }, 'a snapshot cannot be sent')
       subscriber.end('no_snapshot')
     }
   }
 
   const snapshot = async function* (subscriber: Subscriber, gone: Promise<void>) {
-    // Its id is the place at which the subscriber came: what was pushed since then is sent after it.
-    const at = recent.position()
+    const came = recent.position()
     // What is committed before the place the tail goes on from has to be in the snapshot.
     await Promise.race([positioned.promise, gone])
     // While the ledger is away sidecars come and go: nothing is kept or read for those who have gone.
-    if (subscriber.ended) return
+    if (!subscriber.ended) yield* snapshots.take(came) ?? snapshotOfItsOwn(subscriber, came)
+  }
+
+  const snapshotOfItsOwn = async function* (subscriber: Subscriber, came: number) {
     const endTurn = await takeTurn()
     try {
       if (subscriber.ended) return
-      const frames = snapshotFrames({ ledger, sign, clock, instance, frame: (token) => recent.frame(token, at) })
-      yield* handOut(frames, endTurn, READER_WAIT_MS)
+      observe.snapshot('ledger')
+      const { entries, end } = read()
+      yield* handOut(entries, endTurn, READER_WAIT_MS)
+      yield closing(end(), came)
     } finally {
       endTurn()
     }
@@ -211,6 +226,16 @@ function createObserver(metrics: Metrics, subscribers: () => number) {
     'Subscriptions of the stream that ended, by reason.',
     ['reason'],
   )
+  const snapshots = counter(
+    metrics,
+    'revocation_stream_snapshots_total',
+    'Snapshots begun to be sent: from the ledger, or shared with others who asked at the same time.',
+    ['from'],
+  )
   gauge(metrics, 'revocation_stream_subscribers', 'Sidecars that read the event stream of this issuer.', subscribers)
-  return { pushed: () => pushed.inc(), ended: (reason: string) => ended.inc({ reason }) }
+  return {
+    pushed: () => pushed.inc(),
+    ended: (reason: string) => ended.inc({ reason }),
+    snapshot: (from: 'ledger' | 'shared') => snapshots.inc({ from }),
+  }
 }

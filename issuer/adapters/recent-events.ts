@@ -14,6 +14,8 @@ export interface RecentEvents {
   position(): number
   /** The frames after the one with this id; `undefined` when they are no longer all there. */
   since(lastEventId: string): string[] | undefined
+  /** The same for a place. */
+  after(place: number): string[] | undefined
   /** Forgets all, because the stream had a gap. */
   clear(): void
 }
@@ -27,6 +29,10 @@ export function createRecentEvents(instance: string): RecentEvents {
   let kept: string[] = []
   let position = 0
   const frame = (token: string, at = position) => `id: ${instance}.${at}\nevent: set\ndata: ${token}\n\n`
+  const after = (place: number) => {
+    const missed = position - place
+    return missed >= 0 && missed <= kept.length ? kept.slice(kept.length - missed) : undefined
+  }
   return {
     add(id, sign) {
       if (ids.has(id)) return undefined
@@ -44,9 +50,9 @@ export function createRecentEvents(instance: string): RecentEvents {
     since(lastEventId) {
       const [prefix, number] = [lastEventId.slice(0, instance.length + 1), lastEventId.slice(instance.length + 1)]
       if (prefix !== `${instance}.` || !/^\d{1,15}$/.test(number)) return undefined
-      const missed = position - Number(number)
-      return missed >= 0 && missed <= kept.length ? kept.slice(kept.length - missed) : undefined
+      return after(Number(number))
     },
+    after,
     clear() {
       kept = []
       ids.clear()

@@ -8,29 +8,39 @@ const MAX_ENTRIES = 1000
 
 export interface SnapshotParts {
   ledger: Pick<Ledger, 'live'>
-  sign(event: SecurityEvent): string
   clock: Clock
   instance: string
-  /** Makes the frame of the event that closes the snapshot. */
-  frame(token: string): string
+}
+
+/** One read of all that is live. */
+export interface SnapshotReading {
+  /** `entries` events as Server-Sent Events, each a JSON array. Bytes, for these many connections can send without a copy. */
+  entries: AsyncGenerator<Buffer>
+  /** The event that closes the snapshot and, once it is signed, vouches for the number of the entries and their text. */
+  end(): Extract<SecurityEvent, { type: 'snapshot' }>
 }
 
 /**
- * All that is revoked and can still concern a token, as Server-Sent Events: `entries` events, each a JSON array, and
- * then one signed event that vouches for their number and their text.
+ * Reads all that is revoked and can still concern a token. It is complete up to the instant at which the first entry is
+ * asked for.
  */
-export async function* snapshotFrames({ ledger, sign, clock, instance, frame }: SnapshotParts): AsyncGenerator<string> {
-  const completeUntilMs = clock.now()
+export function readSnapshot({ ledger, clock, instance }: SnapshotParts): SnapshotReading {
   const hash = createHash('sha256')
-  let entries = 0
-  for await (const batch of ledger.live(instance, Math.floor(completeUntilMs / 1000))) {
-    for (let start = 0; start < batch.length; start += MAX_ENTRIES) {
-      const part = batch.slice(start, start + MAX_ENTRIES)
-      const data = JSON.stringify(part)
-      entries += part.length
-      hash.update(`${data}\n`)
-      yield `event: entries\ndata: ${data}\n\n`
+  let [completeUntilMs, entries] = [0, 0]
+  const read = async function* () {
+    completeUntilMs = clock.now()
+    for await (const batch of ledger.live(instance, Math.floor(completeUntilMs / 1000))) {
+      for (let start = 0; start < batch.length; start += MAX_ENTRIES) {
+        const part = batch.slice(start, start + MAX_ENTRIES)
+        const data = JSON.stringify(part)
+        entries += part.length
+        hash.update(`${data}\n`)
+        yield Buffer.from(`event: entries\ndata: ${data}\n\n`)
+      }
     }
   }
-  yield frame(sign({ type: 'snapshot', instance, completeUntilMs, entries, sha256: hash.digest('base64url') }))
+  return {
+    entries: read(),
+    end: () => ({ type: 'snapshot', instance, completeUntilMs, entries, sha256: hash.copy().digest('base64url') }),
+  }
 }

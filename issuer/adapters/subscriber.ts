@@ -5,13 +5,14 @@ const MAX_BEHIND = 4 * 1024 * 1024
 /** How long a subscriber may take to read what is buffered while a snapshot is sent: milliseconds. */
 const STALLED_AFTER_MS = 30_000
 
+export type Frame = string | Uint8Array
 export type EndReason = 'closed_by_peer' | 'too_slow' | 'no_snapshot' | 'closing'
 
 /** One reader of the event stream. */
 export interface Subscriber {
   readonly ended: boolean
   /** Sends the beginning as fast as it is read; what {@link send} was given in the meantime follows. */
-  begin(frames: Iterable<string> | AsyncIterable<string>): Promise<void>
+  begin(frames: Iterable<Frame> | AsyncIterable<Frame>): Promise<void>
   /** Sends an event of the live stream; never waits. */
   send(frame: string): void
   end(reason: EndReason): void

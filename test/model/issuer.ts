@@ -3,7 +3,7 @@ import { createEventStream, type EventStream } from '../../issuer/adapters/event
 import { createLedgerDigest, type DigestLedger } from '../../issuer/adapters/ledger-digest.ts'
 import { type OutboxParts, publishRound } from '../../issuer/adapters/outbox.ts'
 import { createReplay } from '../../issuer/adapters/replay.ts'
-import { snapshotFrames } from '../../issuer/adapters/snapshot.ts'
+import { readSnapshot } from '../../issuer/adapters/snapshot.ts'
 import { createAuthenticate } from '../../issuer/domain/authenticate.ts'
 import { createIssueTokens } from '../../issuer/domain/issue-tokens.ts'
 import type { KeySet } from '../../issuer/domain/key-set.ts'
@@ -30,6 +30,7 @@ const HOUR_MS = 3_600_000
 const log = createLog('model', 'silent')
 const keySet = {
   current: () => key,
+  confirm: () => key,
   keyFor: (kid: string) => (kid === key.kid ? key : undefined),
   freshen: async () => {},
 } as unknown as KeySet
@@ -135,7 +136,11 @@ export function createModelIssuer(
     },
     subscribe: (out, lastEventId) => openStream().subscribe(out, lastEventId),
     digest: createLedgerDigest({ ledger: ports.ledger, instance, clock, lifetimeS: LIFETIME_S }),
-    snapshot: () => snapshotFrames({ ledger: ports.ledger, sign, clock, instance, frame: (token) => toFrame(token) }),
+    async *snapshot() {
+      const { entries, end } = readSnapshot({ ledger: ports.ledger, clock, instance })
+      for await (const frame of entries) yield frame.toString()
+      yield toFrame(sign(end()))
+    },
     reconnect: kafka.reconnect,
     close() {
       stream?.close()
@@ -157,8 +162,8 @@ export function createChannel(): { frames: string[]; out: Writable } {
   const frames: string[] = []
   const out = new Writable({
     decodeStrings: false,
-    write(chunk: string, _encoding, callback) {
-      frames.push(chunk)
+    write(chunk: string | Buffer, _encoding, callback) {
+      frames.push(chunk.toString())
       callback()
     },
   })

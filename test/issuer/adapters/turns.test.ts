@@ -60,11 +60,11 @@ test('a reader has so long in all to take what is read in its turn, and then goe
     }
   }
   const seen: number[] = []
-  for await (const n of handOut(numbers(), () => ended++, 100)) {
+  for await (const n of handOut(numbers(), () => ended++, 1000)) {
     seen.push(n)
     if (n < 1000) continue
     if (n === 1000) t.equal(ended, 0, 'who takes it at once keeps the turn')
-    await delay(40)
+    await delay(400)
     if (n === 1004) break
   }
   t.ok(ended > 0, 'a little each time is too long in the end')
