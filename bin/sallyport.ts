@@ -1,18 +1,16 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import type { CheckOptions } from './check.ts'
+import { keepCompiledCode } from './compile-cache.ts'
 import { describeFailure } from './failure.ts'
+import { addHelpCommand, shortenErrors } from './help.ts'
 import type { SettingsOptions } from './settings.ts'
 import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
 
-// Stripping the types of a hundred files costs 200 ms and 40 MB at every start; the cache takes that away. It belongs
-// to the data unless the environment names another place. The image has no types, and switches it off.
-if (!process.env.NODE_COMPILE_CACHE) enableCompileCache(join(process.env.DATA_DIR || 'data', 'compile-cache'))
+keepCompiledCode(process.env)
 
 // Password hashing runs on libuv's pool, and so do DNS and file access: a thread for each core, and some to spare.
 process.env.UV_THREADPOOL_SIZE ||= String(Math.max(4, availableParallelism() + 2))
@@ -24,15 +22,21 @@ Settings are environment variables: \`sallyport settings\` lists them, \`sallypo
 Example:
   ${example} sallyport ${role}`
 
+const START_HELP = `
+Settings are environment variables, those of issuer and sidecar: \`sallyport settings\` lists them.
+
+Example:
+  UPSTREAM=http://127.0.0.1:3000 sallyport start`
+
 const program = new Command('sallyport')
   .description('Stateless JWTs with a logout that works.')
   .version(packageJson.version)
   .addHelpText('after', '\nEvery setting is an environment variable: `sallyport settings` lists them.')
-  .showHelpAfterError()
 
 program
   .command('start')
   .description('everything in one process: issuer, demo service (unless UPSTREAM is set) and sidecar')
+  .addHelpText('after', START_HELP)
   .action(run(async () => (await import('./start.ts')).start(process.env)))
 
 program
@@ -53,11 +57,19 @@ program
 program
   .command('injector')
   .description('the admission webhook that adds the sidecar to Pods of Kubernetes')
+  .addHelpText(
+    'after',
+    settingsHelp(
+      'injector',
+      'INJECTOR_TLS_CERT_FILE=tls.crt INJECTOR_TLS_KEY_FILE=tls.key INJECTOR_TEMPLATE_FILE=template.yaml',
+    ),
+  )
   .action(run(async () => (await import('./serve.ts')).serveInjector(process.env)))
 
 program
   .command('demo')
   .description('a service that answers with the request and the identity headers it received (DEMO_HOST, DEMO_PORT)')
+  .addHelpText('after', settingsHelp('demo', 'DEMO_PORT=3000'))
   .action(run(async () => (await import('./serve.ts')).serveDemo(process.env)))
 
 program
@@ -104,10 +116,11 @@ const clients = program.command('clients').description('services that get tokens
 clients
   .command('create')
   .argument('<name>', 'what people call it')
-  .option('-p, --permission <permission...>', 'what its tokens may have in their scope', [])
+  .option('-p, --permission <permission...>', 'what its tokens may have in their scope')
   .description('creates one and prints its secret, which nobody sees again')
+  .addHelpText('after', '\nExample:\n  sallyport clients create reports --permission orders:read orders:write')
   .action(
-    run(async (name: string, { permission }: { permission: string[] }) =>
+    run(async (name: string, { permission = [] }: { permission?: string[] }) =>
       (await import('./clients.ts')).createClient(process.env, name, permission),
     ),
   )
@@ -134,7 +147,9 @@ clients
   .description('deletes it and ends its tokens')
   .action(run(async (id: string) => (await import('./clients.ts')).deleteClient(process.env, id)))
 
-const users = program.command('users').description('users: create, list, show, give roles, deactivate, log out')
+const users = program
+  .command('users')
+  .description('users: create, list, show, give roles, deactivate, log out, import, export')
 const WHO = 'id, e-mail address or user name'
 
 users
@@ -216,7 +231,12 @@ sessions
   .command('end')
   .requiredOption('--all', 'yes, of everybody')
   .description('logs everybody out, of every service: ends all sessions and revokes the keys that signed their tokens')
-  .action(run(async () => (await import('./sessions.ts')).endAllSessions(process.env)))
+  .option('--all-keys', 'also the key that has not signed yet: the private keys were stolen')
+  .action(
+    run(async ({ allKeys = false }: { allKeys?: boolean }) =>
+      (await import('./sessions.ts')).endAllSessions(process.env, allKeys),
+    ),
+  )
 
 const keys = program.command('keys').description('signing keys: list, rotate, revoke; without restarting an issuer')
 
@@ -237,6 +257,8 @@ keys
   .description('declares it compromised: nothing it signed is believed any more, anywhere')
   .action(run(async (kid: string) => (await import('./keys.ts')).revokeKey(process.env, kid)))
 
+addHelpCommand(program)
+shortenErrors(program)
 await program.parseAsync()
 
 /** Ends with one clear line for each thing that is wrong and exit code 1, never with a stack trace. */

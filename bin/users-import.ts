@@ -28,8 +28,13 @@ export async function importUsersFrom(
   const maxRefused = COUNT.read(options.maxRefused)
   if (maxRefused === undefined) throw new Error(`--max-refused: ${options.maxRefused} is not ${COUNT.expects}`)
   const format = options.format ?? formatOf(file)
+  if (format === undefined) {
+    throw new Error(
+      '--format: is needed, for the name of the file does not end as one of these does: csv, jsonl or keycloak',
+    )
+  }
   if (format !== 'csv' && format !== 'jsonl' && format !== 'keycloak') {
-    throw new Error('--format: has to be csv, jsonl or keycloak')
+    throw new Error(`--format: ${format} is none of csv, jsonl, keycloak`)
   }
   const report = options.report ?? `${file}.refused.jsonl`
   checkSettings(env, ['issuer'])
@@ -56,8 +61,9 @@ export async function importUsersFrom(
       },
     ).finally(() => bar.end()),
   )
-  const { imported, present, refused, lines, complete, resumed } = result
-  process.stdout.write(`${JSON.stringify({ lines, imported, present, refused, complete, resumed })}\n`)
+  const { imported, present, refused, lines, leftOut, complete, resumed } = result
+  const counts = { lines, imported, present, refused, ...(format === 'keycloak' && { left_out: leftOut }) }
+  process.stdout.write(`${JSON.stringify({ ...counts, complete, resumed })}\n`)
   if (refused > 0) process.stderr.write(`refused lines are in ${report}\n`)
   if (!complete) process.stderr.write('interrupted; the same command goes on from here\n')
   process.exitCode = !complete ? EXIT_INTERRUPTED : refused > 0 ? EXIT_REFUSED : 0

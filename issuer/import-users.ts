@@ -129,8 +129,10 @@ async function importBatch(
   for (const { line, read } of outcomes) {
     if (read === undefined) continue
     const result = read.ok ? next.next().value! : undefined
-    if (read.ok && result?.ok) progress.imported++
-    else if (read.ok && (await isPresent(users, read.user))) progress.present++
+    if (read.ok && result?.ok) {
+      progress.imported++
+      for (const name of line.leftOut ?? []) progress.leftOut[name] = (progress.leftOut[name] ?? 0) + 1
+    } else if (read.ok && (await isPresent(users, read.user))) progress.present++
     else {
       progress.refused++
       refuse(line.number, read.ok ? `${(result as { taken: string }).taken}: another user has it` : read.reason)

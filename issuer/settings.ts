@@ -24,7 +24,7 @@ import {
   text,
   url,
 } from '../shared/settings.ts'
-import { meetsHashFloor } from './domain/password-hash.ts'
+import { costProblem, meetsHashFloor } from './domain/password-hash.ts'
 import { readPemKey } from './domain/pem-key.ts'
 import { DEFAULT_RATE_LIMITS } from './domain/rate-limits.ts'
 import { keyRotation, mailFrom, mongoUrl, origin, rateLimits, smtpUrl } from './setting-kinds.ts'
@@ -272,6 +272,8 @@ function conflicts(values: SettingValues<typeof ISSUER_SETTINGS>): string[] {
   if (!meetsHashFloor(hashing)) {
     problems.push('HASH_MEMORY_KIB, HASH_TIME: too weak; use at least 19456 with 2, 12288 with 3 or 7168 with 5')
   }
+  const dear = costProblem({ scheme: 'argon2id', ...hashing })
+  if (dear !== undefined) problems.push(`HASH_MEMORY_KIB, HASH_TIME, HASH_PARALLELISM: ${dear}`)
   return problems
 }
 

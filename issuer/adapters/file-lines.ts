@@ -10,6 +10,8 @@ export interface Line {
   end: number
   /** Why it can't be used, where that is known already. */
   refused?: string
+  /** Names of what is left out of it. */
+  leftOut?: readonly string[]
 }
 
 /** A place between two lines. */

@@ -22,7 +22,8 @@ const ARGON2ID = 2
 
 /**
  * Argon2id in a lane of its own. Hashing runs on libuv's few threads; without a bound a storm of logins would take all
- * of them, and the memory with them, and keep files and name look-ups of everyone else waiting.
+ * of them, and the memory with them, and keep files and name look-ups of everyone else waiting. Imported hashes name
+ * their own memory: together they take no more than as many of today's, but for one that needs more than that alone.
  */
 export async function createHashingLane(options: HashingLaneOptions): Promise<PasswordHasher> {
   const { cost, metrics } = options
@@ -34,8 +35,8 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
   )
   const { take, enter, isFull } = createLane(options)
-  const run = <T>(operation: string, work: () => Promise<T>) =>
-    take(async () => {
+  const run = <T>(operation: string, memoryKib: number, work: () => Promise<T>) =>
+    take(memoryKib, async () => {
       const stop = seconds.startTimer({ operation })
       try {
         return await work()
@@ -56,12 +57,13 @@ export async function createHashingLane(options: HashingLaneOptions): Promise<Pa
   lowerPoolPriority()
 
   return {
-    hash: (password) => run('hash', () => hash(password, parameters)),
+    hash: (password) => run('hash', cost.memoryKib, () => hash(password, parameters)),
     async verify(stored, password) {
       const parsed = stored === undefined ? undefined : parseHash(stored)
       const usable = parsed !== undefined && isAffordable(parsed)
       const [text, known] = usable ? [stored!, parsed] : [nobody, nobodyParsed]
-      const matches = await run('verify', () => verifyHash(text, known, password))
+      const memoryKib = 'memoryKib' in known ? known.memoryKib : 0
+      const matches = await run('verify', memoryKib, () => verifyHash(text, known, password))
       return usable && matches
     },
     needsRehash(stored) {
@@ -81,18 +83,21 @@ function retryAfterS({ deadlineMs }: HashingLaneOptions): number {
 }
 
 /**
- * At most `concurrency` at once, in order of arrival; the queue is bounded, and so is the wait in it. Its places are
- * also how many requests may be on their way to it.
+ * At most `concurrency` at once, and no more memory than so many of today's cost take, in order of arrival; the queue is
+ * bounded, and so is the wait in it. Its places are also how many requests may be on their way to it.
  */
 function createLane(options: HashingLaneOptions) {
-  const { concurrency, queue, deadlineMs, metrics } = options
-  const waiting = new Set<() => void>()
+  const { cost, concurrency, queue, deadlineMs, metrics } = options
+  const budgetKib = concurrency * cost.memoryKib
+  const waiting = new Set<{ memoryKib: number; begin(): void }>()
   let running = 0
+  let usedKib = 0
   let entered = 0
   gauge(metrics, 'password_hash_queue', 'Passwords that wait to be hashed.', () => waiting.size)
   gauge(metrics, 'password_hash_running', 'Passwords being hashed.', () => running)
 
   const overloaded = () => new HashingOverloaded(retryAfterS(options))
+  const fits = (memoryKib: number) => running === 0 || (running < concurrency && usedKib + memoryKib <= budgetKib)
   const isLaneFull = () => running >= concurrency && waiting.size >= queue
   const isFull = () => entered >= concurrency + queue || isLaneFull()
 
@@ -106,31 +111,48 @@ function createLane(options: HashingLaneOptions) {
     }
   }
 
-  const turn = () =>
+  /** Nobody overtakes: one that needs much would wait for ever. */
+  const next = () => {
+    for (const one of waiting) {
+      if (!fits(one.memoryKib)) return
+      one.begin()
+    }
+  }
+
+  const occupy = (memoryKib: number) => {
+    running++
+    usedKib += memoryKib
+  }
+
+  const turn = (memoryKib: number) =>
     new Promise<void>((resolve, reject) => {
-      const begin = () => {
-        clearTimeout(timer)
-        waiting.delete(begin)
-        running++
-        resolve()
+      const one = {
+        memoryKib,
+        begin() {
+          clearTimeout(timer)
+          waiting.delete(one)
+          occupy(memoryKib)
+          resolve()
+        },
       }
       const timer = setTimeout(() => {
-        waiting.delete(begin)
+        waiting.delete(one)
         reject(overloaded())
+        next()
       }, deadlineMs)
-      waiting.add(begin)
+      waiting.add(one)
     })
 
-  const take = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (isLaneFull()) throw overloaded()
-    if (running < concurrency) running++
-    else await turn()
+  const take = async <T>(memoryKib: number, work: () => Promise<T>): Promise<T> => {
+    if (waiting.size === 0 && fits(memoryKib)) occupy(memoryKib)
+    else if (waiting.size >= queue) throw overloaded()
+    else await turn(memoryKib)
     try {
       return await work()
     } finally {
       running--
-      const [next] = waiting
-      next?.()
+      usedKib -= memoryKib
+      next()
     }
   }
   return { take, enter, isFull }

@@ -7,6 +7,8 @@ export interface ImportProgress extends LinePlace {
   /** Those that were there already, just so. */
   present: number
   refused: number
+  /** Of how many of those imported something was left out, by what it is. */
+  leftOut: Record<string, number>
 }
 
 export interface ImportState {
@@ -22,7 +24,7 @@ export interface ImportState {
   close(): void
 }
 
-const BEGINNING: ImportProgress = { offset: 0, lines: 0, imported: 0, present: 0, refused: 0 }
+const BEGINNING: Omit<ImportProgress, 'leftOut'> = { offset: 0, lines: 0, imported: 0, present: 0, refused: 0 }
 
 /**
  * Keeps the state of an import beside its file, and the report of refused lines. Both are for the owner alone.
@@ -36,7 +38,7 @@ export function openImportState(file: string, report: string, how: string): Impo
   const kept = readState(path)
   // A file that has changed is another one; what is there already is found by the addresses.
   const goesOn = kept?.size === size && kept.mtimeMs === mtimeMs && kept.report === report && kept.how === how
-  const progress: ImportProgress = goesOn ? kept.progress : { ...BEGINNING }
+  const progress: ImportProgress = goesOn ? kept.progress : { ...BEGINNING, leftOut: {} }
   let reportBytes = goesOn ? kept.reportBytes : 0
   const descriptor = openSync(report, 'a', 0o600)
   truncateSync(report, reportBytes)
@@ -74,7 +76,9 @@ interface KeptState {
 function readState(path: string): KeptState | undefined {
   try {
     const state = JSON.parse(readFileSync(path, 'utf8')) as KeptState
-    const numbers = [state.reportBytes, ...Object.keys(BEGINNING).map((name) => state.progress[name as 'lines'])]
+    const { reportBytes, progress } = state
+    const counts = Object.keys(BEGINNING).map((name) => progress[name as 'lines'])
+    const numbers = [reportBytes, ...counts, ...Object.values(progress.leftOut)]
     return numbers.every((value) => Number.isSafeInteger(value) && value >= 0) ? state : undefined
   } catch {
     return undefined

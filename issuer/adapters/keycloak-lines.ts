@@ -28,7 +28,7 @@ export function openKeycloakUsers(file: string, dropSecondFactors: boolean): Key
       for (const [index, user] of users.slice(offset).entries()) {
         const number = offset + index + 1
         const read = readKeycloakUser(user, dropSecondFactors)
-        if (read.ok) yield { number, end: number, text: JSON.stringify(read.record) }
+        if (read.ok) yield { number, end: number, text: JSON.stringify(read.record), leftOut: read.leftOut }
         else yield { number, end: number, text: undefined, refused: read.reason }
       }
     },

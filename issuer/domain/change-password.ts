@@ -62,8 +62,10 @@ export function createChangePassword(ports: ChangePasswordPorts): ChangePassword
 
     const change = { passwordHash: await hasher.hash(normalizePassword(password)), updatedAt: clock.now() }
     // The hash that was checked may be another's by now. In one step with the epoch: no session of before can be
-    // refreshed from here on, but the one that is carried over, and no login that checked the old password succeeds.
-    const changed = await users.update(id, change, { onlyIf: { passwordHash, isActive: true }, raiseEpoch: true })
+    // refreshed from here on, but the one that is carried over, and no login that checked the old password succeeds. That
+    // one too has to be of the epoch as it was: whoever was logged out everywhere meanwhile does not come back by it.
+    const onlyIf = { passwordHash, epoch: user.epoch, isActive: true }
+    const changed = await users.update(id, change, { onlyIf, raiseEpoch: true })
     if (changed === undefined || 'taken' in changed) return { ok: false, code: 'conflict' }
     const ended = (await endOthers(id, claims.sid, changed.epoch)) ?? { sessions: 0, propagated: true }
     mailer.send({ kind: 'password_changed', to: changed.email })

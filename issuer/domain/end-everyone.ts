@@ -1,39 +1,42 @@
 import type { Clock } from '../../shared/clock.ts'
-import { pause } from '../../shared/lifecycle.ts'
 import type { Audit, SigningKeys, Users } from './ports.ts'
 import type { RevokeKey } from './revoke-key.ts'
-import { isPublished, type KeyRules } from './signing-key.ts'
+import { isPublished, type KeyRules, type StoredSigningKey } from './signing-key.ts'
 
 export interface EveryoneEnded {
-  /** How many users there are; the sessions of each have ended. */
+  /** How many users' sessions have ended; all of them when it is complete. */
   users: number
-  /** The keys that had signed, and are not believed any more. */
+  /** The keys that are not believed any more. */
   keys: string[]
   /** Whether the feed has acknowledged all of them; otherwise that comes later. */
   propagated: boolean
-  /** False when it was interrupted: tokens of those who were logged out already end by themselves. */
+  /** False when it was interrupted or failed: sessions of `users` are over, but not all tokens. Repeated, it begins anew. */
   complete: boolean
+  /** What it failed by. */
+  failure?: unknown
 }
 
 export interface EndEveryoneOptions {
   /** Who asks, for the audit log. */
   by: string
-  /** Ends it between two steps; repeated, it begins anew. */
+  /** Whether the key that stands by goes as well, and those that retired long ago: somebody has all private keys. */
+  allKeys: boolean
+  /** Ends it between two steps. */
   signal: AbortSignal
   onProgress(users: number): void
 }
 
 /**
  * Ends every session there is, and every access token. First the epochs of all users rise, so that no session of before
- * is refreshed any more; then the keys that signed their tokens are revoked. Who logs in while it runs may have to do so
- * again.
- * @throws StoreUnavailable; repeating it is harmless
+ * is refreshed any more; then the keys that signed their tokens are revoked. A refresh or login that has read its user
+ * before, and ends after, however long that takes, signs with one of those keys ({@link IssueTokens}) or not at all. Who
+ * logs in while it runs may have to do so again.
  */
 export type EndEveryone = (options: EndEveryoneOptions) => Promise<EveryoneEnded>
 
 export interface EndEveryonePorts {
   users: Pick<Users, 'raiseEpochs'>
-  signingKeys: Pick<SigningKeys, 'all'>
+  signingKeys: Pick<SigningKeys, 'change'>
   revokeKey: RevokeKey
   audit: Audit
   clock: Clock
@@ -45,49 +48,54 @@ export interface EndEveryonePorts {
  */
 const EPOCHS = 1_000_000
 const BATCH = 1000
-/**
- * How long a refresh may run that has read the user before: milliseconds. Until then it signs with a key that is to be
- * revoked; twice a store's deadline, and some more.
- */
-export const IN_FLIGHT_MS = 15_000
 
-/** @param inFlightMs see {@link IN_FLIGHT_MS} */
 export function createEndEveryone(
   { users, signingKeys, revokeKey, audit, clock }: EndEveryonePorts,
   rules: Pick<KeyRules, 'lifetimeS'>,
-  inFlightMs: number = IN_FLIGHT_MS,
 ): EndEveryone {
-  const raiseAll = async ({ signal, onProgress }: EndEveryoneOptions): Promise<number> => {
-    let count = 0
+  const raiseAll = async (ended: EveryoneEnded, { signal, onProgress }: EndEveryoneOptions): Promise<void> => {
     for (let after: string | undefined; !signal.aborted; ) {
       const raised = await users.raiseEpochs(EPOCHS, BATCH, after)
-      count += raised.count
-      onProgress(count)
+      ended.users += raised.count
+      onProgress(ended.users)
       if (raised.last === undefined) break
       after = raised.last
     }
-    return count
   }
 
   /** The one that stands by has signed nothing; it takes over, and every verifier knows it. */
-  const haveSigned = async () => {
-    const nowMs = clock.now()
-    const keys = (await signingKeys.all()).filter((key) => isPublished(key, nowMs, rules.lifetimeS))
-    return keys.filter(({ state }) => state !== 'next').map(({ kid }) => kid)
+  const hasSigned = (key: StoredSigningKey) => key.state !== 'next' && isPublished(key, clock.now(), rules.lifetimeS)
+
+  /** As a change, which no server answers that has been deposed: it might not know which key has begun to sign. */
+  const toRevoke = async (allKeys: boolean): Promise<string[]> => {
+    const keys = await signingKeys.change((stored) => stored)
+    const chosen = keys.filter((key) => (allKeys ? key.state !== 'gone' : hasSigned(key)))
+    // The one that stands by first: revoked after the current one, it would have signed.
+    const standsBy = chosen.filter(({ state }) => state === 'next')
+    return [...standsBy, ...chosen.filter(({ state }) => state !== 'next')].map(({ kid }) => kid)
+  }
+
+  const end = async (ended: EveryoneEnded, options: EndEveryoneOptions): Promise<void> => {
+    await raiseAll(ended, options)
+    if (options.signal.aborted) return
+    for (const kid of await toRevoke(options.allKeys)) {
+      const revoked = await revokeKey(kid, options.by)
+      ended.keys.push(kid)
+      ended.propagated = revoked.ok && revoked.propagated && ended.propagated
+    }
+    ended.complete = true
   }
 
   return async (options) => {
-    const { by, signal } = options
-    const count = await raiseAll(options)
-    await pause(inFlightMs, signal)
-    const keys = signal.aborted ? [] : await haveSigned()
-    let propagated = true
-    for (const kid of keys) {
-      const revoked = await revokeKey(kid, by)
-      propagated = revoked.ok && revoked.propagated && propagated
-    }
-    const complete = !signal.aborted
-    audit.record('everyone_logged_out', { users: count, keys: keys.length, propagated, complete, by })
-    return { users: count, keys, propagated, complete }
+    const { by } = options
+    const ended: EveryoneEnded = { users: 0, keys: [], propagated: true, complete: false }
+    // However it ends, also with the process, the audit log has that it began.
+    audit.record('everyone_logout_begun', { all_keys: options.allKeys, by })
+    await end(ended, options).catch((error) => {
+      ended.failure = error
+    })
+    const { keys, propagated, complete } = ended
+    audit.record('everyone_logged_out', { users: ended.users, keys: keys.length, propagated, complete, by })
+    return ended
   }
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ACCESS_TOKEN_TYPE, type AccessClaims } from '../../shared/access-token.ts'
 import { type Clock, seconds } from '../../shared/clock.ts'
-import { signJws } from '../../shared/jws.ts'
+import { type SigningKeyPair, signJws } from '../../shared/jws.ts'
 import type { Grants } from './grants.ts'
 import type { KeySet } from './key-set.ts'
 import { type MacKey, mintRefreshToken } from './refresh-token.ts'
@@ -48,18 +48,28 @@ export interface TokenRules {
  * @param grants what the user's roles grant now
  * @param issuedAtMs the `iat`, taken before whatever was asked to decide that these tokens may be issued, so that a
  *   revocation recorded meanwhile covers them
+ * @param key what signs: the current key, taken before the user was read unless the user is looked at again after it. So
+ *   no key that only signs since everybody was logged out is put under what was known before, however long that takes.
+ * @throws StoreUnavailable when the key has been revoked meanwhile
  */
-export type IssueTokens = (user: User, grants: Grants, session: Session, nonce: Buffer, issuedAtMs: number) => Tokens
+export type IssueTokens = (
+  user: User,
+  grants: Grants,
+  session: Session,
+  nonce: Buffer,
+  issuedAtMs: number,
+  key: SigningKeyPair,
+) => Tokens
 
 /** @param macKeys the first makes refresh tokens */
 export function createIssueTokens(
-  { keySet, macKeys, clock }: { keySet: KeySet; macKeys: readonly MacKey[]; clock: Clock },
+  { keySet, macKeys, clock }: { keySet: Pick<KeySet, 'confirm'>; macKeys: readonly MacKey[]; clock: Clock },
   rules: TokenRules,
 ): IssueTokens {
-  return (user, grants, session, nonce, issuedAtMs) => {
+  return (user, grants, session, nonce, issuedAtMs, key) => {
     const claims = accessClaims(user, grants, session, rules, Math.floor(issuedAtMs / 1000))
     return {
-      accessToken: signJws(keySet.current(), ACCESS_TOKEN_TYPE, claims),
+      accessToken: signJws(keySet.confirm(key), ACCESS_TOKEN_TYPE, claims),
       expiresInS: Math.max(0, claims.exp - seconds(clock)),
       refreshToken: mintRefreshToken(macKeys[0]!, { sid: session.sid, generation: session.generation, nonce }, user.id),
       refreshExpiresAt: session.idleExpiresAt,

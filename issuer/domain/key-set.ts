@@ -18,6 +18,11 @@ export class SigningKeysUnusable extends Error {
 export interface KeySet {
   /** The key that signs now. @throws StoreUnavailable when it is not known any more whether it still does */
   current(): SigningKeyPair
+  /**
+   * A key that was current a moment ago. It may have been rotated away since, but not revoked.
+   * @returns the same key @throws StoreUnavailable when what it signs would not be believed
+   */
+  confirm(key: SigningKeyPair): SigningKeyPair
   keyFor(kid: string): VerificationKey | undefined
   /**
    * What is published: next, current, and retired keys whose last token may still be valid.
@@ -71,6 +76,10 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
   let waiting: Promise<boolean> | undefined
   let begunAt = Number.NEGATIVE_INFINITY
 
+  const keyFor = (kid: string) => {
+    const found = usable.get(kid)
+    return found && isOut(found) ? found.pair : undefined
+  }
   const isOut = ({ key }: { key: StoredSigningKey }) => isPublished(key, clock.now(), rules.lifetimeS)
   const requireLease = () => {
     // A clock that was set back says as little as one that has gone on.
@@ -122,10 +131,12 @@ export function createKeySet({ signingKeys, sealing, clock }: KeySetPorts, rules
       requireLease()
       return current
     },
-    keyFor(kid) {
-      const found = usable.get(kid)
-      return found && isOut(found) ? found.pair : undefined
+    confirm(key) {
+      requireLease()
+      if (keyFor(key.kid)) return key
+      throw new StoreUnavailable('the signing key', new Error('it has been revoked meanwhile'))
     },
+    keyFor,
     jwks() {
       requireLease()
       return { keys: [...usable.values()].filter(isOut).map(({ pair }) => toJwk(pair)) }

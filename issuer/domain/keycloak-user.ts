@@ -8,14 +8,28 @@ const PBKDF2 = /^pbkdf2(?:-sha256|-sha512)?$/
 /** Credentials that say nothing about a second factor. */
 const PASSWORDS = new Set<unknown>(['password', 'password-history'])
 
+const LEFT_OUT = [
+  'firstName',
+  'lastName',
+  'attributes',
+  'groups',
+  'clientRoles',
+  'federatedIdentities',
+  'clientConsents',
+] as const
+/** Whoever has it has to choose a password at the next login. */
+const TEMPORARY = 'UPDATE_PASSWORD'
+/** It asks for what `emailVerified` already says. */
+const VERIFY = 'VERIFY_EMAIL'
+
 export type ReadKeycloakUser =
-  | { ok: true; record: Partial<Record<RecordField, unknown>> }
-  | { ok: false; reason: string }
+  /** @property leftOut names of fields that have something in them that nothing here could become */
+  { ok: true; record: Partial<Record<RecordField, unknown>>; leftOut: string[] } | { ok: false; reason: string }
 
 /**
  * Reads one of the `users` of a Keycloak realm export (UserRepresentation of its REST API, with credentials) as a record
- * of ours, which is judged like any other. Groups, client roles, attributes and required actions are left out: there is
- * nothing here that they could become.
+ * of ours, which is judged like any other. A password that somebody else has given, to be changed at the first login, is
+ * refused: nothing here would demand that.
  * @param dropSecondFactors whether who has a second factor may come with the password alone
  * @returns the record, or why there is none, in words that repeat nothing of the user
  */
@@ -31,6 +45,8 @@ export function readKeycloakUser(value: unknown, dropSecondFactors: boolean): Re
     // What a name permits there and here has nothing in common.
     return refuse(`realmRoles: ${BUILT_IN_ROLES.join(', ')} mean something of their own here; give it another name`)
   }
+  const actions = value.requiredActions ?? []
+  if (!Array.isArray(actions) || !actions.every(isText)) return refuse('requiredActions: not a list of names')
   const credentials: unknown[] = Array.isArray(value.credentials) ? value.credentials : []
   const hasMore = credentials.some((credential) => !isObject(credential) || !PASSWORDS.has(credential.type))
   if (hasMore && !dropSecondFactors) {
@@ -41,6 +57,9 @@ export function readKeycloakUser(value: unknown, dropSecondFactors: boolean): Re
   const [password, ...others] = credentials.filter(isPassword)
   if (password === undefined) return refuse('credentials: no password')
   if (others.length > 0) return refuse('credentials: several passwords')
+  if (actions.includes(TEMPORARY) || password.temporary === true) {
+    return refuse(`requiredActions: ${TEMPORARY}, so the password is one that somebody else has given`)
+  }
   const hash = passwordHash(password)
   if (hash === undefined)
     return refuse('credentials: a password hash that is none of PBKDF2 and Argon2 as Keycloak has them')
@@ -59,10 +78,16 @@ export function readKeycloakUser(value: unknown, dropSecondFactors: boolean): Re
       is_verified: emailVerified,
       ...(hasCreation && { created_at: new Date(createdTimestamp).toISOString() }),
     },
+    leftOut: [
+      ...LEFT_OUT.filter((name) => hasContent(value[name])),
+      ...(actions.some((action) => action !== VERIFY) ? ['requiredActions'] : []),
+      ...(hasMore ? ['credentials'] : []),
+    ],
   }
 }
 
 interface Password {
+  temporary?: unknown
   credentialData: string
   secretData: string
 }
@@ -106,6 +131,11 @@ function parse(text: string): Record<string, unknown> {
 
 function unpadded(base64: unknown): string | undefined {
   return typeof base64 === 'string' ? base64.replace(/=+$/, '') : undefined
+}
+
+function hasContent(value: unknown): boolean {
+  if (isObject(value)) return Object.keys(value).length > 0
+  return value !== undefined && value !== null && (value as { length?: unknown }).length !== 0
 }
 
 function isText(value: unknown): value is string {

@@ -3,7 +3,7 @@ import type { RoleGrants } from './grants.ts'
 import type { Tokens } from './issue-tokens.ts'
 import { readEmail, readUsername } from './normal-form.ts'
 import { isUnusable, normalizePassword } from './password-policy.ts'
-import type { Audit, PasswordHasher, Sessions, Users } from './ports.ts'
+import type { Audit, PasswordHasher, Users } from './ports.ts'
 import { narrowScope } from './scope.ts'
 import { auditFacts, type ClientFacts, type StartSession } from './start-session.ts'
 import type { Throttle, Throttled } from './throttle.ts'
@@ -40,7 +40,6 @@ const MAX_ATTEMPTS = 2
 
 export interface LoginPorts {
   users: Users
-  sessions: Sessions
   hasher: PasswordHasher
   roleGrants: RoleGrants
   startSession: StartSession
@@ -53,7 +52,7 @@ export interface LoginPorts {
  * too long to be anyone's is refused without: that depends on nothing but the request.
  */
 export function createLogin(
-  { users, sessions, hasher, roleGrants, startSession, audit, clock }: LoginPorts,
+  { users, hasher, roleGrants, startSession, audit, clock }: LoginPorts,
   { requireVerified }: LoginRules,
 ): Login {
   /** Only where the hash is still the one that was checked: the user may have another password by now. */
@@ -82,15 +81,10 @@ export function createLogin(
       }
 
       await rehash(user, normal)
-      const { session, tokens } = await startSession(user, client, issuedAtMs, scope)
-      // Only now, so that whoever ends the sessions of a user either sees this one or is seen here.
-      const lastLogin = clock.now()
-      const onlyIf = { epoch: user.epoch, isActive: true }
-      if (await users.update(user.id, { lastLogin }, { onlyIf })) {
-        audit.record('login', { sub: user.id, ...auditFacts(client) })
-        return { ok: true, user: { ...user, lastLogin }, tokens }
-      }
-      await sessions.end(session.sid)
+      const started = await startSession(user, client, issuedAtMs, scope)
+      if (!started) continue
+      audit.record('login', { sub: user.id, ...auditFacts(client) })
+      return { ok: true, ...started }
     }
     return refuse('user_changed')
   }

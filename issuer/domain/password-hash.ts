@@ -26,8 +26,9 @@ export function meetsHashFloor({ memoryKib, time }: HashCost): boolean {
 }
 
 // An imported hash names its own cost; one that asks for gigabytes or minutes would take the machine down at the next
-// login. Each of these is a second or two of one core, more than anyone recommends.
-const MAX_MEMORY_KIB = 1024 * 1024
+// login. Each of these is a second or two of one core, more than anyone recommends; the memory fits into that of an
+// issuer's container (the chart gives it 512 MiB).
+const MAX_MEMORY_KIB = 256 * 1024
 const MAX_WORK = 4 * 1024 * 1024
 const MAX_PARALLELISM = 16
 const MAX_ROUNDS = 14
@@ -35,12 +36,26 @@ const MAX_ITERATIONS = 5_000_000
 
 /** Whether a hash of this cost may be checked at all. */
 export function isAffordable(hash: ParsedHash): boolean {
-  if (hash.scheme === 'bcrypt') return hash.rounds >= 4 && hash.rounds <= MAX_ROUNDS
-  if (hash.scheme === 'pbkdf2') return hash.iterations >= 1 && hash.iterations <= MAX_ITERATIONS
+  return costProblem(hash) === undefined
+}
+
+/** @returns why a hash of this cost may not be checked, in words that repeat nothing of it */
+export function costProblem(hash: ParsedHash): string | undefined {
+  if (hash.scheme === 'bcrypt') {
+    return hash.rounds < 4 || hash.rounds > MAX_ROUNDS
+      ? `bcrypt: a cost that is not from 4 to ${MAX_ROUNDS}`
+      : undefined
+  }
+  if (hash.scheme === 'pbkdf2') {
+    const { iterations } = hash
+    return iterations < 1 || iterations > MAX_ITERATIONS ? `PBKDF2: not 1 to ${MAX_ITERATIONS} iterations` : undefined
+  }
   const { memoryKib, time, parallelism } = hash
-  if (time < 1 || parallelism < 1 || parallelism > MAX_PARALLELISM) return false
+  if (memoryKib > MAX_MEMORY_KIB) return `Argon2: more than ${MAX_MEMORY_KIB} KiB of memory`
+  if (memoryKib * time > MAX_WORK) return `Argon2: more than ${MAX_WORK} KiB in all its passes`
   // RFC 9106 section 3.1: eight blocks for each lane.
-  return memoryKib >= 8 * parallelism && memoryKib <= MAX_MEMORY_KIB && memoryKib * time <= MAX_WORK
+  const isPossible = time >= 1 && parallelism >= 1 && memoryKib >= 8 * parallelism
+  return isPossible && parallelism <= MAX_PARALLELISM ? undefined : 'Argon2: parameters that are not possible'
 }
 
 const ARGON2 =

@@ -6,7 +6,7 @@ import type { Audit, Ledger, Sessions, Users } from './ports.ts'
 import { hashNonce, type MacKey, readRefreshToken } from './refresh-token.ts'
 import type { Revoke } from './revoke.ts'
 import { fittingScope, narrowScope } from './scope.ts'
-import type { Rotation } from './session.ts'
+import { isCarriedOver, type Rotation } from './session.ts'
 
 /** Why a refresh failed is for logs and metrics; the client hears the same for all of it. */
 export type RefreshRefusal =
@@ -28,7 +28,7 @@ export type RefreshResult =
  * Rotates a refresh token.
  * @param address where the request comes from, for the audit log
  * @param scope what the scope of this access token is narrowed to; by default it is all that the session has
- * @throws StoreUnavailable: nothing is known then, and the client keeps its token
+ * @throws StoreUnavailable: the client keeps its token, and may repeat the request
  */
 export type Refresh = (token: string, address: string | null, scope?: string) => Promise<RefreshResult>
 
@@ -39,7 +39,7 @@ export interface RefreshPorts {
   revoke: Revoke
   roleGrants: RoleGrants
   issueTokens: IssueTokens
-  keySet: Pick<KeySet, 'freshen'>
+  keySet: Pick<KeySet, 'freshen' | 'current'>
   /** All of them verify. */
   macKeys: readonly MacKey[]
   audit: Audit
@@ -64,14 +64,12 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
       return refuse('tampered')
     }
 
-    // Before the ledger is asked: a logout it does not know of yet is later than this, and so covers the new token.
-    const issuedAtMs = clock.now()
-    const [revoked, user] = await Promise.all([
-      ledger.isSessionRevoked(sid),
-      users.byId(known.sub),
-      // A token of a key that was revoked meanwhile would be refused wherever it is shown.
-      keySet.freshen(),
-    ])
+    // A token of a key that was revoked would be refused wherever it is shown.
+    await keySet.freshen()
+    // Before anything is asked: a logout that the ledger does not know of yet is later than this, and so covers the new
+    // token; and where it is everybody's, the keys that it revokes have this one among them.
+    const [issuedAtMs, key] = [clock.now(), keySet.current()]
+    const [revoked, user] = await Promise.all([ledger.isSessionRevoked(sid), users.byId(known.sub)])
     const end = async (outcome: RefreshRefusal) => {
       await sessions.end(sid)
       audit.record('session_ended', { reason: outcome, sub: known.sub, sid, address })
@@ -80,7 +78,8 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
     if (revoked) return end('revoked')
     if (!user) return end('user_gone')
     if (!user.isActive) return end('user_inactive')
-    if (known.epoch < user.epoch) return end('epoch_passed')
+    // A password change raises the epoch, and then spares its session: that can have happened since this one was read.
+    if (known.epoch < user.epoch && !(await isCarriedOver(sessions, sid, user))) return end('epoch_passed')
     const grants = await roleGrants.of(user.roles)
     if (scope !== undefined) {
       const granted = fittingScope(grants.permissions, known.scope).split(' ')
@@ -98,6 +97,6 @@ export function createRefresh(ports: RefreshPorts, idleMs: number): Refresh {
     }
     // The session keeps its own: the next refresh may ask for more again (RFC 6749 section 6).
     const narrowed = scope === undefined ? session : { ...session, scope }
-    return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, grants, narrowed, nonce, issuedAtMs) }
+    return { ok: true, outcome: rotation.outcome, tokens: issueTokens(user, grants, narrowed, nonce, issuedAtMs, key) }
   }
 }

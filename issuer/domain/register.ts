@@ -16,6 +16,7 @@ export interface RegisterInput {
 }
 
 export type RegisterResult =
+  /** Without tokens also where everybody was logged out in that moment. */
   | { ok: true; user: User; tokens: Tokens | undefined }
   /** What happened is in a mail to that address, and told to nobody else. */
   | { ok: true; user: undefined }
@@ -61,7 +62,7 @@ export function createRegister(
 
     const issuedAtMs = clock.now()
     const passwordHash = await hasher.hash(read.password)
-    const user = { ...newUser(names, passwordHash, issuedAtMs), lastLogin: login ? issuedAtMs : null }
+    const user = newUser(names, passwordHash, issuedAtMs)
     const inserted = await users.insert(user)
     if (!inserted.ok && inserted.taken === 'email' && requireVerified) {
       await links.alreadyRegistered(user.emailKey, client)
@@ -71,6 +72,7 @@ export function createRegister(
     audit.record('register', { sub: user.id, ...auditFacts(client) })
     if (mailAtRegistration) await links.welcome(user, client)
     if (requireVerified) return { ok: true, user: undefined }
-    return { ok: true, user, tokens: login ? (await startSession(user, client, issuedAtMs)).tokens : undefined }
+    const started = login ? await startSession(user, client, issuedAtMs) : undefined
+    return { ok: true, user: started?.user ?? user, tokens: started?.tokens }
   }
 }

@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { RoleGrants } from './grants.ts'
 import type { IssueTokens, Tokens } from './issue-tokens.ts'
 import type { KeySet } from './key-set.ts'
-import type { Audit, Sessions } from './ports.ts'
+import type { Audit, Sessions, Users } from './ports.ts'
 import { hashNonce, newNonce } from './refresh-token.ts'
 import type { Revoke } from './revoke.ts'
 import type { Session } from './session.ts'
@@ -25,7 +25,8 @@ export interface SessionRules {
 }
 
 export interface StartedSession {
-  session: Session
+  /** As the user stands now. */
+  user: User
   tokens: Tokens
 }
 
@@ -35,26 +36,28 @@ const MAX_USER_AGENT = 200
  * Starts a session of its own, whatever the client had before. Where that is one too many, the user's oldest ones end.
  * @param issuedAtMs taken before the user was read, so that a logout of the whole user meanwhile covers the tokens
  * @param scope what the scope of its tokens is narrowed to; null, as by default, for all that the roles permit
+ * @returns `undefined`, and there is no session, when the user was logged out everywhere or deactivated meanwhile
  */
 export type StartSession = (
   user: User,
   client: ClientFacts,
   issuedAtMs: number,
   scope?: string | null,
-) => Promise<StartedSession>
+) => Promise<StartedSession | undefined>
 
 export interface StartSessionPorts {
+  users: Pick<Users, 'update'>
   sessions: Sessions
   roleGrants: RoleGrants
   issueTokens: IssueTokens
-  keySet: Pick<KeySet, 'freshen'>
+  keySet: Pick<KeySet, 'freshen' | 'current'>
   revoke: Revoke
   audit: Audit
   clock: Clock
 }
 
 export function createStartSession(
-  { sessions, roleGrants, issueTokens, keySet, revoke, audit, clock }: StartSessionPorts,
+  { users, sessions, roleGrants, issueTokens, keySet, revoke, audit, clock }: StartSessionPorts,
   { refreshTtlMs, idleMs, sessionLimit = Number.POSITIVE_INFINITY }: SessionRules,
 ): StartSession {
   /** Each of several logins at once counts itself before it looks: the last to look sees all of them. */
@@ -84,7 +87,13 @@ export function createStartSession(
     }
     const [grants] = await Promise.all([roleGrants.of(user.roles), keySet.freshen()])
     if ((await sessions.create(session)) > sessionLimit) await endOldest(user.id)
-    return { session, tokens: issueTokens(user, grants, session, nonce, issuedAtMs) }
+    const tokens = issueTokens(user, grants, session, nonce, issuedAtMs, keySet.current())
+    // Only now, so that whoever ends the sessions of a user, or of all of them, either sees this one or is seen here.
+    const lastLogin = clock.now()
+    const onlyIf = { epoch: user.epoch, isActive: true }
+    if (await users.update(user.id, { lastLogin }, { onlyIf })) return { user: { ...user, lastLogin }, tokens }
+    await sessions.end(session.sid)
+    return undefined
   }
 }
 

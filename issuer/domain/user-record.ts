@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readNames } from './new-user.ts'
-import { isAffordable, parseHash } from './password-hash.ts'
+import { costProblem, parseHash } from './password-hash.ts'
 import { DEFAULT_ROLE, MAX_ROLES_OF_USER } from './role.ts'
 import { SUPERUSER_ROLE, type User } from './user.ts'
 
@@ -59,7 +59,8 @@ export function readUserRecord(record: unknown, rules: ImportRules): ReadUserRec
   if (typeof passwordHash !== 'string') return refuse('password_hash: is needed')
   const parsed = parseHash(passwordHash)
   if (!parsed) return refuse('password_hash: not one of Argon2, bcrypt or PBKDF2 in a form that is known here')
-  if (!isAffordable(parsed)) return refuse('password_hash: asks for more work than is allowed, or for too little')
+  const dear = costProblem(parsed)
+  if (dear !== undefined) return refuse(`password_hash: ${dear}`)
   const read = readRest(rest, rules)
   if ('reason' in read) return refuse(read.reason)
   // Names were read from both, so nothing of them is missing.

@@ -60,6 +60,7 @@ for (const { name, skip, place } of ADAPTERS) {
       t.match(first, { complete: false, lines: 500, imported: 499, refused: 1 })
       const rest = await load(file, { format: 'keycloak' })
       t.match(rest, { complete: true, resumed: true, lines: 1201, imported: 1200, refused: 1 })
+      t.same(rest.leftOut, { firstName: 1200, lastName: 1200 }, 'counted over both runs')
       t.same(reportOf(file), [{ line: 1, reason: 'not an object' }])
       for (const { id, username } of [exported[0]!, exported.at(-1)!]) t.match(await users.byId(id), { username })
     })

@@ -80,6 +80,9 @@ test('everything that is wrong is said at once, by name and without secrets', as
     [{ MASTER_KEY: 'too short secret' }, [/^MASTER_KEY: .*32 characters/]],
     [{ FEED_TOKEN: 'short secret' }, [/^FEED_TOKEN: .*16 characters/]],
     [{ HASH_MEMORY_KIB: '7168', HASH_TIME: '1' }, [/^HASH_MEMORY_KIB, HASH_TIME: too weak/]],
+    // Nobody could log in: hashes of that cost are not checked.
+    [{ HASH_MEMORY_KIB: '262145' }, [/^HASH_MEMORY_KIB, HASH_TIME, HASH_PARALLELISM: .*262144 KiB of memory/]],
+    [{ HASH_MEMORY_KIB: '262144', HASH_TIME: '17' }, [/^HASH_MEMORY_KIB, HASH_TIME, HASH_PARALLELISM: .*passes/]],
     [{ REFRESH_TOKEN_IDLE: '30d' }, [/^REFRESH_TOKEN_IDLE: .*REFRESH_TOKEN_TTL/]],
     [{ ACCESS_TOKEN_TTL: '1h', REFRESH_TOKEN_IDLE: '1m' }, [/^ACCESS_TOKEN_TTL: .*REFRESH_TOKEN_IDLE/]],
     [

@@ -4,7 +4,7 @@ import type { Session } from '../../issuer/domain/session.ts'
 import type { User } from '../../issuer/domain/user.ts'
 import type { Revocation } from '../../shared/revocation.ts'
 import { SESSIONS } from './commands.ts'
-import { createTokenIssue, type Stores } from './issuer.ts'
+import { createTokenIssue, key, type Stores } from './issuer.ts'
 import { START_MS } from './world.ts'
 
 const HOUR_MS = 3_600_000
@@ -78,7 +78,7 @@ export function createClients(apartMs: number) {
       scope: null,
     }
     stores.sessions.set(session.sid, session)
-    const tokens = createTokenIssue(clock)(who, { roles: [], permissions: [] }, session, nonce, now)
+    const tokens = createTokenIssue(clock)(who, { roles: [], permissions: [] }, session, nonce, now, key)
     return { session, tokens }
   }
   const users = Array.from({ length: 2 }, newUser)

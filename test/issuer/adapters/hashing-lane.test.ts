@@ -11,6 +11,12 @@ import { createMetrics } from '../../../shared/metrics.ts'
 const cost = { memoryKib: 7168, time: 5, parallelism: 1 }
 const defaults = { cost, concurrency: 1, queue: 10, deadlineMs: 5000 }
 
+/** What all threads have worked since then, however busy the machine is with other things. */
+function cpuMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000
+}
+
 test('a hash verifies its password and no other', async (t) => {
   const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
   const hash = await hasher.hash('a pass phrase')
@@ -31,7 +37,7 @@ test('without a hash the same work is done for nothing', async (t) => {
 test('an imported hash that asks for gigabytes is never computed', async (t) => {
   const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
   const rest = '$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (const stored of [
     `$argon2id$v=19$m=4194304,t=1,p=1${rest}`,
     `$argon2id$v=19$m=19456,t=4000000,p=1${rest}`,
@@ -40,7 +46,7 @@ test('an imported hash that asks for gigabytes is never computed', async (t) => 
   ]) {
     t.equal(await hasher.verify(stored, 'a pass phrase'), false, stored)
   }
-  t.ok(performance.now() - began < 2000)
+  t.ok(cpuMs(began) < 2000)
 })
 
 test('hashes of other parameters still verify, and are to be made anew', async (t) => {
@@ -95,7 +101,7 @@ test('hashes that other programs made', async (t) => {
 
 test('an imported hash that asks for hours is never computed', async (t) => {
   const hasher = await createHashingLane({ ...defaults, metrics: createMetrics() })
-  const began = performance.now()
+  const began = process.cpuUsage()
   for (const stored of [
     `$2b$31$${'A'.repeat(53)}`,
     `$2b$16$${'A'.repeat(53)}`,
@@ -106,7 +112,7 @@ test('an imported hash that asks for hours is never computed', async (t) => {
   ]) {
     t.equal(await hasher.verify(stored, 'a pass phrase'), false, stored)
   }
-  t.ok(performance.now() - began < 2000)
+  t.ok(cpuMs(began) < 2000)
 })
 
 test('the lane is bounded: some at once, some waiting, the rest are sent away', async (t) => {
@@ -144,6 +150,48 @@ test('nobody waits longer than the deadline', async (t) => {
   t.ok(results.some((result) => result.status === 'rejected'))
   t.match(await metrics.metrics(), /password_hash_queue 0\n/)
   await t.resolves(hasher.hash('x'))
+})
+
+test('hashes that need more memory take turns, and nobody overtakes', async (t) => {
+  const metrics = createMetrics()
+  const lane = await createHashingLane({ ...defaults, concurrency: 3, metrics })
+  const shown = async (name: string) =>
+    Number((await metrics.metrics()).match(new RegExp(`^${name} (\\d+)$`, 'm'))?.[1])
+  const state = async () => [await shown('password_hash_running'), await shown('password_hash_queue')]
+  const ended: string[] = []
+  const verify = async (name: string, hash: string) => {
+    t.equal(await lane.verify(hash, 'x'), true, name)
+    ended.push(name)
+  }
+  const own = await lane.hash('x')
+  const [double, huge] = await Promise.all(
+    [2, 10].map((n) => argon2('x', { memoryCost: n * cost.memoryKib, timeCost: 1 })),
+  )
+
+  const first = [verify('double', double!), verify('double, too', double!), verify('own', own)]
+  t.same(await state(), [1, 2], 'three of them fit by their number, and not by their memory')
+  await Promise.all(first)
+  t.same(await state(), [0, 0])
+
+  const second = [verify('bcrypt', await bcrypt('x', 4)), verify('huge', huge!), verify('after it', own)]
+  t.same(await state(), [1, 2], 'what needs more than there is waits until it is alone')
+  await Promise.all(second)
+  t.same(ended.slice(-3), ['bcrypt', 'huge', 'after it'])
+})
+
+test('who gave up waiting for memory does not keep the next from theirs', async (t) => {
+  const metrics = createMetrics()
+  const lane = await createHashingLane({ ...defaults, concurrency: 2, deadlineMs: 100, metrics })
+  const [slow, huge] = await Promise.all([
+    argon2('x', { memoryCost: cost.memoryKib, timeCost: 300 }),
+    argon2('x', { memoryCost: 10 * cost.memoryKib, timeCost: 1 }),
+  ])
+  const own = await lane.hash('x')
+  const results = await Promise.allSettled([slow!, huge!, own].map((hash) => lane.verify(hash, 'x')))
+  t.match(results, [{ value: true }, { reason: HashingOverloaded }, { value: true }])
+  t.match(await metrics.metrics(), /password_hash_queue 0\n/)
+  t.match(await metrics.metrics(), /password_hash_running 0\n/)
+  t.equal(await lane.verify(huge!, 'x'), true)
 })
 
 test('as many may be on their way to the lane as it has places', async (t) => {

@@ -79,6 +79,27 @@ test('who is not said to be enabled is not: it is what Keycloak makes of it too'
   }
 })
 
+test('what nothing here could become is named', async (t) => {
+  const credentials = [pbkdf2Credential(PASSWORD, 'sha256')]
+  const leftOut = (more: object) => {
+    const read = readKeycloakUser(keycloakUser({ firstName: '', lastName: null, credentials, ...more }), true)
+    return read.ok ? read.leftOut : t.fail(read.reason)
+  }
+  t.same(leftOut({ attributes: {}, clientRoles: {}, groups: [], requiredActions: null }), [])
+  t.same(leftOut({ requiredActions: ['VERIFY_EMAIL'] }), [], 'is_verified says it')
+  t.same(leftOut({ firstName: 'Ada', lastName: 'Lovelace' }), ['firstName', 'lastName'])
+  t.same(leftOut({ requiredActions: ['CONFIGURE_TOTP'], groups: ['/staff'], attributes: { a: ['b'] } }), [
+    'attributes',
+    'groups',
+    'requiredActions',
+  ])
+  t.same(leftOut({ clientRoles: { shop: ['buyer'] }, federatedIdentities: [{ identityProvider: 'x' }] }), [
+    'clientRoles',
+    'federatedIdentities',
+  ])
+  t.same(leftOut({ credentials: [...credentials, { type: 'otp' }] }), ['credentials'], 'a second factor')
+})
+
 test('what is refused, and why', async (t) => {
   const password = pbkdf2Credential(PASSWORD, 'sha256')
   const data = JSON.parse(argon2Credential(PASSWORD).credentialData)
@@ -107,6 +128,13 @@ test('what is refused, and why', async (t) => {
       keycloakUser({ realmRoles: ['admin'], credentials: [password] }),
       /another name/,
     ],
+    [
+      'a password that is to be changed',
+      keycloakUser({ requiredActions: ['VERIFY_EMAIL', 'UPDATE_PASSWORD'], credentials: [password] }),
+      /UPDATE_PASSWORD/,
+    ],
+    ['a temporary one', keycloakUser({ credentials: [{ ...password, temporary: true }] }), /UPDATE_PASSWORD/],
+    ['actions that are none', keycloakUser({ requiredActions: [7], credentials: [password] }), /requiredActions/],
     ['roles that are none', keycloakUser({ realmRoles: 'editor', credentials: [password] }), /realmRoles/],
     [
       'a role that is no text',

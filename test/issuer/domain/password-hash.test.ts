@@ -75,8 +75,10 @@ test('the floor and the ceiling', async (t) => {
     t.notOk(meetsHashFloor(cost(memory, time)), `m=${memory} t=${time}`)
   }
   t.ok(isAffordable(cost(65_536, 3, 4)))
+  t.ok(isAffordable(cost(256 * 1024, 16)))
   for (const dear of [
-    cost(4 * 1024 * 1024, 1),
+    cost(256 * 1024 + 1, 1),
+    cost(256 * 1024, 17),
     cost(1024 * 1024, 5),
     cost(19_456, 1000),
     cost(19_456, 2, 255),

@@ -161,6 +161,33 @@ test('a user who is gone, disabled or logged out everywhere gets no more tokens'
   t.equal((await refresh(issuer, refresh_token)).status, 401, 'gone')
 })
 
+test('a refresh that overlaps the password change of its session does not end it', async (t) => {
+  let meanwhile: (() => Promise<void>) | undefined
+  const issuer = await buildIssuer(t, {
+    wrap: ({ sessions }) => ({
+      sessions: {
+        ...sessions,
+        byId: async (sid) => {
+          const found = await sessions.byId(sid)
+          const act = meanwhile
+          meanwhile = undefined
+          await act?.()
+          return found
+        },
+      },
+    }),
+  })
+  const user = await issuer.register()
+  const { access_token, refresh_token } = await issuer.login(user)
+  meanwhile = async () => {
+    const json = { current_password: user.password, new_password: 'another long enough phrase' }
+    t.equal((await issuer.call('POST', '/users/me/password', { token: access_token, json })).status, 200)
+  }
+  const answer = await refresh(issuer, refresh_token)
+  t.equal(answer.status, 200)
+  t.equal((await refresh(issuer, answer.body.refresh_token)).status, 200)
+})
+
 test('a store that is away is 503, and the client keeps its token', async (t) => {
   const away = new Set<string>()
   const issuer = await buildIssuer(t, {
