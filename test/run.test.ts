@@ -84,7 +84,7 @@ const rows: {
 for (const { name, tests, env, code, last, says } of rows) {
   test(`the runner: ${name}`, async (t) => {
     const child = run(t, tests, env)
-    const exit = await child.waitForExit(30_000)
+    const exit = await child.waitForExit(90_000)
     t.equal(exit.code, code)
     t.equal(lastLine(child), last)
     if (says) t.match(child.stdout(), says)
@@ -94,7 +94,7 @@ for (const { name, tests, env, code, last, says } of rows) {
 test('the runner: a server that is required and not to be had', async (t) => {
   const env = { CI: 'true', TEST_REDIS_URL: '', TEST_SERVERS_MISSING: 'redis' }
   const child = run(t, { 'a.test.ts': passing }, env)
-  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.equal((await child.waitForExit(90_000)).code, 1)
   t.match(child.stdout(), /Redis can't be had here/)
   t.equal(lastLine(child), '0 passed, 1 failed')
 })
@@ -108,27 +108,27 @@ test('the runner: tests on a cluster are run only where their folder is named', 
   const runIn = (path: string, env: Record<string, string>): NodeProcess =>
     startNode(t, join(import.meta.dirname, 'run.ts'), { args: [path], env: { ...given, ...env } })
   const all = runIn(folder, missing)
-  t.equal((await all.waitForExit(30_000)).code, 0)
+  t.equal((await all.waitForExit(90_000)).code, 0)
   t.equal(lastLine(all), '2 passed, 0 failed')
   const named = runIn(join(folder, 'cluster'), missing)
-  t.equal((await named.waitForExit(30_000)).code, 1)
+  t.equal((await named.waitForExit(90_000)).code, 1)
   t.equal(lastLine(named), '3 passed, 1 failed')
   t.match(named.stderr(), /Kubernetes can't be had here\nThe tests that need it are skipped\./)
   const required = runIn(join(folder, 'cluster'), { ...missing, CI: 'true' })
-  t.equal((await required.waitForExit(30_000)).code, 1)
+  t.equal((await required.waitForExit(90_000)).code, 1)
   t.match(required.stdout(), /could not be run: Kubernetes can't be had here/)
 })
 
 test('the runner: another reporter of tap', async (t) => {
   const child = run(t, { 'a.test.ts': passing, 'b.test.ts': failing }, {}, ['-Rjson'])
-  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.equal((await child.waitForExit(90_000)).code, 1)
   t.match(child.stdout(), /^\{\s+"name": "TAP/)
   t.equal(lastLine(child), '3 passed, 1 failed')
 })
 
 test('the runner: a file that is not there', async (t) => {
   const child = run(t, { 'a.test.ts': passing }, {}, ['test/no-such.test.ts'])
-  t.equal((await child.waitForExit(30_000)).code, 1)
+  t.equal((await child.waitForExit(90_000)).code, 1)
   t.match(child.stdout(), /no-such\.test\.ts: no such file/)
 })
 

@@ -105,7 +105,7 @@ function startTap(options: string[], files: string[], env: Record<string, string
   const output = join(folder, 'output.tap')
   // Only with another reporter: tap's own `tap` reporter would print everything twice then.
   const reporter = ownReporter ? `--output-file=${output}` : '--reporter=tap'
-  const defaults = ['--disable-coverage', '--allow-empty-coverage', '--jobs=2', '--timeout=180', reporter]
+  const defaults = ['--disable-coverage', '--allow-empty-coverage', '--jobs=2', '--timeout=600', reporter]
   const child = spawn(join(bin, 'tap'), [...defaults, ...options, ...files.map((file) => relative(root, file))], {
     cwd: root,
     // A group of its own, so that all of it can be ended at once and Ctrl-C reaches this process only.

@@ -51,6 +51,20 @@ test('a connection is used again after a refusal without a body', async (t) => {
   t.notOk(answer.closed)
 })
 
+test('behind an answer that says it is the last nothing is a request any more (RFC 9112 section 9.6)', async (t) => {
+  const upstream = await startRawUpstream(t)
+  const proxy = await startProxy(t, upstream.url, { routes: ROUTES })
+  const get = 'GET /open HTTP/1.1\r\nHost: a\r\n\r\n'
+  for (let n = 1; n <= 10; n++) {
+    // So that there is a connection to the service, on which a request goes out at once.
+    t.same((await sendRaw(proxy.port, get, { quietMs: 10 })).statuses, [200])
+    const answer = await sendRaw(proxy.port, `POST /open HTTP/1.1\r\nX-A: no Host\r\n\r\n${get}`)
+    t.same(answer.statuses, [400])
+    t.ok(answer.closed)
+    t.equal(upstream.requests.length, n)
+  }
+})
+
 test('large and slow heads and slow bodies are bounded (CVE-2018-12121, CVE-2018-12122)', async (t) => {
   const upstream = await startRawUpstream(t)
   const proxy = await startProxy(t, upstream.url, { routes: ROUTES, timeouts: SHORT })
@@ -58,11 +72,11 @@ test('large and slow heads and slow bodies are bounded (CVE-2018-12121, CVE-2018
   t.same(large.statuses, [431])
   t.ok(large.closed)
   t.match(large.text, /header_fields_too_large/)
-  const slowHead = await sendRaw(proxy.port, 'GET /open HTTP/1.1\r\nHost: a\r\n', { patienceMs: 3000 })
+  const slowHead = await sendRaw(proxy.port, 'GET /open HTTP/1.1\r\nHost: a\r\n', { patienceMs: 20_000 })
   t.same(slowHead.statuses, [408])
   t.ok(slowHead.closed)
   const slowBody = await sendRaw(proxy.port, 'POST /open HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc', {
-    patienceMs: 3000,
+    patienceMs: 20_000,
   })
   t.same(slowBody.statuses, [408])
   t.ok(slowBody.closed)
@@ -97,9 +111,9 @@ test('many requests at once on one connection make no flood of connections to th
   const upstream = await startRawUpstream(t, () => {})
   const proxy = await startProxy(t, upstream.url, { routes: ROUTES })
   const get = 'GET /open HTTP/1.1\r\nHost: a\r\n\r\n'
-  const flood = await sendRaw(proxy.port, get.repeat(2000), { patienceMs: 1000 })
+  const flood = await sendRaw(proxy.port, get.repeat(2000), { patienceMs: 20_000 })
   t.ok(flood.closed)
-  const few = sendRaw(proxy.port, get.repeat(20), { patienceMs: 500 })
+  const few = sendRaw(proxy.port, get.repeat(20), { patienceMs: 3000 })
   await eventually(() => upstream.requests.length >= 20)
   t.notOk((await few).closed, 'a few are under way together')
   t.ok(upstream.requests.length <= 100, `${upstream.requests.length} requests`)

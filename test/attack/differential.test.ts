@@ -122,7 +122,7 @@ function sameRequest(sent: ReadRequest, arrived: ReadRequest): boolean {
 }
 
 test('whatever is made of a request, what arrives is what was sent: never two out of one', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { recorder, endpoint } = await startBoth(t)
   let served = 0

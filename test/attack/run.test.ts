@@ -51,7 +51,7 @@ async function startBoth(t: Test, upstream: string) {
   return { issuer, sidecar }
 }
 
-test('a real deployment holds: logins, logouts and WebSockets included', { timeout: 150_000 }, async (t) => {
+test('a real deployment holds: logins, logouts and WebSockets included', { timeout: 300_000 }, async (t) => {
   const recorder = await startRecorder(t)
   const { issuer, sidecar } = await startBoth(t, recorder.url)
   const { email, password } = await register(issuer.url)

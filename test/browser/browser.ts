@@ -36,7 +36,7 @@ export async function openBrowser(t: Test): Promise<BrowserContext> {
     handleSIGHUP: false,
   })
   t.teardown(() => context.close())
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(60_000)
   return context
 }
 

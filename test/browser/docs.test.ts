@@ -15,7 +15,7 @@ function complaintsOf(page: Page): string[] {
   return complaints
 }
 
-test('Swagger UI logs in and calls /users/me', { skip: await missingChromium(), timeout: 120_000 }, async (t) => {
+test('Swagger UI logs in and calls /users/me', { skip: await missingChromium(), timeout: 300_000 }, async (t) => {
   const issuer = await startLocalIssuer(t)
   const { email, password } = await register(issuer)
   const browser = await openBrowser(t)

@@ -46,7 +46,7 @@ const sidOf = (answer: Answer | string): string => {
   return JSON.parse(Buffer.from(token.split('.')[1], 'base64url').toString()).sid
 }
 
-test('a page of another, allowed origin', { skip: await missingChromium(), timeout: 120_000 }, async (t) => {
+test('a page of another, allowed origin', { skip: await missingChromium(), timeout: 300_000 }, async (t) => {
   const [app, stranger] = [await serveSite(t), await serveSite(t)]
   const issuer = await startLocalIssuer(t, { CORS_ORIGINS: `http://localhost:${app}` })
   const browser = await openBrowser(t)

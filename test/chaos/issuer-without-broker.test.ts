@@ -15,7 +15,7 @@ test('an issuer that cannot publish while another can', { skip: missingProductio
     upstream: upstream.url,
     issuers: 1,
     sidecars: 1,
-    env: { FEED_TOKEN: '' },
+    env: { FEED_TOKEN: '', PUBLISH_TIMEOUT: '1s' },
   })
   const sidecar = deployment.sidecars[0]!
   const cutOff = await deployment.startIssuer({ KAFKA_BROKERS: `127.0.0.1:${await freePort()}` })

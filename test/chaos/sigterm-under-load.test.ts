@@ -69,7 +69,7 @@ function load(url: string) {
 
 const requestsOf = (connections: KeptConnection[]) => connections.flatMap(({ requests }) => requests)
 
-test('SIGTERM under load, clients that look at /readyz: not one request is lost', { timeout: 120_000 }, async (t) => {
+test('SIGTERM under load, clients that look at /readyz: not one request is lost', { timeout: 300_000 }, async (t) => {
   const service = answering()
   const sidecar = await startOpenSidecar(t, await startService(t, service.listener), {
     DRAIN_DELAY: '8s',
@@ -98,7 +98,7 @@ test('SIGTERM under load, clients that look at /readyz: not one request is lost'
 })
 
 test('SIGTERM under load, clients that do not care: what has been accepted is answered, and whole', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const service = answering()
   const sidecar = await startOpenSidecar(t, await startService(t, service.listener), { DRAIN_DEADLINE })
@@ -124,7 +124,7 @@ test('SIGTERM under load, clients that do not care: what has been accepted is an
 })
 
 test('a download that began before SIGTERM is finished, and its connection does not hold up the end', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const begun: ServerResponse[] = []
   const upstream = await startService(t, (_request, response) => {

@@ -74,7 +74,7 @@ function begin(t: Test, url: string, head: string): Socket {
 }
 
 test('clients that do not read, and a service that does not: nothing piles up, others are served', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const service = await startService(t)
   const sidecar = await startOpenSidecar(t, service.url, { REQUEST_TIMEOUT: '10s' }, [`bodyLimit: ${OFFERED_BYTES}B`])

@@ -16,8 +16,9 @@ const BOUND_MS = MAX_STALENESS_MS + LEEWAY_S * 1000
 const ROUTES = 'routes:\n  - name: open\n    path: /open\n    staleness: open\n'
 
 interface Observed {
-  /** When the request began: milliseconds since the Unix epoch. */
+  /** When the request began, and when it was answered: milliseconds since the Unix epoch. */
   beganAt: number
+  endedAt: number
   status: number
   retryAfter: number
 }
@@ -30,7 +31,7 @@ function watch({ url }: Running, token: string): { seen: Observed[]; stop(): Pro
     while (!stopped) {
       const beganAt = Date.now()
       const { status, headers } = await call(`${url}/`, { token })
-      seen.push({ beganAt, status, retryAfter: Number(headers['retry-after']) })
+      seen.push({ beganAt, endedAt: Date.now(), status, retryAfter: Number(headers['retry-after']) })
     }
   }
   const asking = ask()
@@ -57,7 +58,7 @@ async function start(t: Test) {
     kafka: kafka.url,
     upstream: upstream.url,
     sidecars: 0,
-    env: { MAX_STALENESS: `${MAX_STALENESS_MS}ms`, ROUTES_FILE: routes, DATA_DIR: folder },
+    env: { MAX_STALENESS: `${MAX_STALENESS_MS}ms`, PUBLISH_TIMEOUT: '3s', ROUTES_FILE: routes, DATA_DIR: folder },
   })
   const alone = () => deployment.startSidecar({ FEED_TOKEN: '' })
   return { kafka, deployment, alone, issuer: deployment.issuers[0]!.url }
@@ -78,7 +79,7 @@ interface Outage {
 
 test('a broker that hangs, and one that is gone: nothing is accepted after the bound, until it is back', {
   skip: missingProduction,
-  timeout: 170_000,
+  timeout: 300_000,
 }, async (t) => {
   const place = await start(t)
   const { deployment, alone } = place
@@ -110,7 +111,7 @@ async function endure(
   const [kept, before, meanwhile] = await Promise.all([1, 2, 3].map(() => login(issuer, credentials)))
   t.match(await logout(issuer, before!.access_token), { status: 200, body: { propagated: true } })
   await eventually(async () => (await statusThrough(sidecar.url, before!.access_token)) === 401)
-  t.equal(await statusThrough(sidecar.url, kept!.access_token), 200)
+  await eventually(async () => (await statusThrough(sidecar.url, kept!.access_token)) === 200)
 
   const watching = { kept: watch(sidecar, kept!.access_token), meanwhile: watch(sidecar, meanwhile!.access_token) }
   await outage.begin(kafka)
@@ -121,14 +122,16 @@ async function endure(
 
   // The one with a fallback goes on, and knows.
   await eventually(async () => (await statusThrough(fallingBack.url, meanwhile!.access_token)) === 401, {
-    within: 20_000,
+    within: 60_000,
     message: 'the stream of the issuer tells of it',
   })
   t.equal(await metricOf(fallingBack, 'revocation_feed_stream_open'), 1)
 
   const late = () => watching.kept.seen.filter(({ beganAt }) => beganAt >= stalledAt + BOUND_MS)
-  await eventually(() => late().length >= 200, { within: 40_000, message: 'requests after the bound' })
-  t.equal(await statusThrough(fallingBack.url, kept!.access_token), 200, 'it serves while the other one refuses')
+  await eventually(() => late().length >= 200, { within: 60_000, message: 'requests after the bound' })
+  await eventually(async () => (await statusThrough(fallingBack.url, kept!.access_token)) === 200, {
+    message: 'it serves while the other one refuses',
+  })
   await whileStale(t, sidecar, { kept: kept!.access_token, revoked: before!.access_token })
   await outage.meanwhile?.()
 
@@ -138,7 +141,7 @@ async function endure(
   await eventually(async () => (await statusThrough(sidecar.url, meanwhile!.access_token)) === 401, { within: 60_000 })
   const [seen, ended] = await Promise.all([watching.kept.stop(), watching.meanwhile.stop()])
 
-  const duringOutage = seen.filter(({ beganAt }) => beganAt >= stalledAt + BOUND_MS && beganAt < endedAt)
+  const duringOutage = seen.filter((one) => one.beganAt >= stalledAt + BOUND_MS && one.endedAt < endedAt)
   t.same([...new Set(duringOutage.map(({ status }) => status))], [503], 'nothing else after the bound')
   t.ok(
     duringOutage.every(({ retryAfter }) => retryAfter > 0),
@@ -179,8 +182,7 @@ async function startWithout(t: Test, { deployment, alone, issuer }: Place): Prom
   const [kept, gone] = [await login(issuer, credentials), await login(issuer, credentials)]
   t.match(await logout(issuer, gone.access_token), { status: 202, body: { propagated: false } })
   const [without, withStream] = [await alone(), await deployment.startSidecar()]
-  await ready(withStream.adminUrl)
-  t.equal(await statusThrough(withStream.url, kept.access_token), 200)
+  await eventually(async () => (await statusThrough(withStream.url, kept.access_token)) === 200, { within: 60_000 })
   t.equal(await statusThrough(withStream.url, gone.access_token), 401)
   await withStream.stop()
 
@@ -195,13 +197,13 @@ async function startWithout(t: Test, { deployment, alone, issuer }: Place): Prom
     body.checks.filter(({ name }) => name === 'keys' || name === 'revocations'),
     [{ ok: true }, { ok: false, detail: 'incomplete' }],
   )
-  await eventually(() => watching.gone.seen.length >= 100, { within: 20_000 })
+  await eventually(() => watching.gone.seen.length >= 100, { within: 60_000 })
   t.same([...new Set((await watching.kept.stop()).map(({ status }) => status))], [503])
 
   return async () => {
     await ready(without.adminUrl)
-    await eventually(async () => (await statusThrough(without.url, gone.access_token)) === 401, { within: 30_000 })
-    t.equal(await statusThrough(without.url, kept.access_token), 200)
+    await eventually(async () => (await statusThrough(without.url, gone.access_token)) === 401, { within: 60_000 })
+    await eventually(async () => (await statusThrough(without.url, kept.access_token)) === 200)
     const seen = await watching.gone.stop()
     t.notOk(
       seen.some(({ status }) => status === 200),

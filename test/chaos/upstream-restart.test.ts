@@ -64,12 +64,12 @@ function ask(url: string) {
 
 async function startService(t: Test, journal: string, port: number): Promise<NodeProcess> {
   const service = startNode(t, SERVICE, { args: [journal, String(port)] })
-  await service.waitForLine(/^listening on/, 60_000)
+  await service.waitForLine(/^listening on/, 90_000)
   return service
 }
 
 test('a service that restarts under load: nothing is sent twice, and only what was under way fails', {
-  timeout: 170_000,
+  timeout: 300_000,
 }, async (t) => {
   const journal = join(temporaryFolder(t), 'journal')
   writeFileSync(journal, '')

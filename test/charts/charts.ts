@@ -50,7 +50,7 @@ export async function helm(generation: Helm, args: string[]): Promise<string> {
   const tools = await findChartTools()
   const folder = helmHome()
   return run(tools[generation], args, {
-    timeout: 120_000,
+    timeout: 300_000,
     env: {
       HELM_CACHE_HOME: join(folder, 'cache'),
       HELM_CONFIG_HOME: join(folder, 'config'),

@@ -71,7 +71,7 @@ test('the test of the example passes before a sidecar, and fails without one or 
   ]
   for (const { code, says, ...env } of rows) {
     const child = startNode(t, script, { env })
-    t.equal((await child.waitForExit(30_000)).code, code, child.stdout())
+    t.equal((await child.waitForExit(90_000)).code, code, child.stdout())
     t.match(child.stdout(), says)
   }
 })

@@ -148,7 +148,7 @@ test('the generated certificate is for the Service, signed by what the webhook t
 
 test('upgrades keep the authority, and renew the certificate when that is due', {
   skip,
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const { authority, certificate } = certificateOf(await rendered())
   const notes = certificate.metadata.annotations!
@@ -224,7 +224,7 @@ test('upgrades keep the authority, and renew the certificate when that is due', 
   writeFileSync(join(folderOf!('injector'), 'tests/upgrade_test.yaml'), stringify(suite))
   const tools = await findChartTools()
   const said = await run(tools['helm-unittest'], ['--file', 'tests/upgrade_test.yaml', folderOf!('injector')], {
-    timeout: 120_000,
+    timeout: 300_000,
   })
   t.match(said, /Tests: +6 passed, 6 total/)
 })

@@ -14,7 +14,7 @@ const DECIDES =
 
 // Helm drops a value that is null, and takes no default in its place.
 for (const chart of ['issuer', 'injector', 'sidecar']) {
-  test(`${chart}: a value that is left empty is refused, not read as off`, { skip, timeout: 170_000 }, async (t) => {
+  test(`${chart}: a value that is left empty is refused, not read as off`, { skip, timeout: 300_000 }, async (t) => {
     const [host, prefix] = chart === 'sidecar' ? ['example', 'sidecar.'] : [chart, '']
     const files = ciValues(host).filter((file) => /(embedded|minimal)-values/.test(file))
     const names = valueRows(readFileSync(join(chartsFolder, chart, 'values.yaml'), 'utf8')).map(({ name }) => name)

@@ -85,12 +85,12 @@ test('passwords outlive upgrades', { skip }, async (t) => {
   writeFileSync(join(folderOf!('issuer'), 'tests/stores_test.yaml'), stringify(suite))
   const tools = await findChartTools()
   const said = await run(tools['helm-unittest'], ['--file', 'tests/stores_test.yaml', folderOf!('issuer')], {
-    timeout: 120_000,
+    timeout: 300_000,
   })
   t.match(said, /Tests: +1 passed, 1 total/)
 })
 
-test('a real Redis takes its configuration, and asks for the password', { skip, timeout: 120_000 }, async (t) => {
+test('a real Redis takes its configuration, and asks for the password', { skip, timeout: 300_000 }, async (t) => {
   const objects = await rendered()
   const folder = temporaryFolder(t)
   const secrets = join(folder, 'secrets')

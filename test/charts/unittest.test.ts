@@ -20,7 +20,7 @@ for (const chart of chartNames) {
     t.ok(suites.length > 0, 'there are suites')
     const tools = await findChartTools()
     const said = await run(tools['helm-unittest'], ['--file', 'tests/*_test.yaml', folderOf!(chart)], {
-      timeout: 120_000,
+      timeout: 300_000,
     })
     t.match(said, new RegExp(`Test Suites: +${suites.length} passed, ${suites.length} total`))
     t.notMatch(said, /failed|errored/)

@@ -11,7 +11,7 @@ const ISSUERS = 4
 const TURNS = 12
 
 for (const { name, skip, place } of ADAPTERS) {
-  test(`signing keys under ${ISSUERS} issuers at once in ${name}`, { skip, timeout: 60_000 }, async (t) => {
+  test(`signing keys under ${ISSUERS} issuers at once in ${name}`, { skip, timeout: 300_000 }, async (t) => {
     const here = await place(t)
     const clock = systemClock
     const issuers = await Promise.all(

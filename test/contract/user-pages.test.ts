@@ -101,7 +101,7 @@ for (const { name, skip, place } of ADAPTERS) {
     })
   })
 
-  test(`one page in ${name} looks at a bounded number of users`, { skip, timeout: 120_000 }, async (t) => {
+  test(`one page in ${name} looks at a bounded number of users`, { skip, timeout: 300_000 }, async (t) => {
     const { users } = await (await place(t)).open()
     // One that passes, at the very end of what is looked at, and one behind it.
     const count = MAX_SCANNED + 2

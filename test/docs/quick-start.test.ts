@@ -80,8 +80,8 @@ test('every command of docs/quick-start.md does what the page says', async (t) =
       await servers.get(kind)?.kill('SIGINT')
       const server = serverOf(t, { ...block, text }, { cwd, env: isStart ? env : {} })
       servers.set(kind, server)
-      if (isStart) await server.waitForLine(/Ctrl-C ends everything/, 60_000)
-      else await eventually(() => call(`http://127.0.0.1:${service}/`), { within: 30_000 })
+      if (isStart) await server.waitForLine(/Ctrl-C ends everything/, 90_000)
+      else await eventually(() => call(`http://127.0.0.1:${service}/`), { within: 60_000 })
       last = server.stdout()
     } else if (language === 'sh') {
       const { stdout, stderr, code } = await shell.run(text)
@@ -112,7 +112,7 @@ process.on('SIGTERM', () => child.kill())`
   writeFileSync(launcher, run)
   const started = startNode(t, command === 'node' ? file : launcher)
   const answer = await eventually(() => call(`http://127.0.0.1:${service}/orders?page=2`, { headers }), {
-    within: 30_000,
+    within: 60_000,
   })
   await started.kill('SIGTERM').catch(() => undefined)
   return answer.body

@@ -23,6 +23,8 @@ export const LOAD = {
   /** Cores of a broker, and how long a sidecar may know nothing (MAX_STALENESS): seconds. */
   brokerCores: 4,
   stalenessS: 60,
+  /** Network of one issuer or relay: Mbit/s. */
+  linkMbit: 1000,
 }
 
 /** What was measured; docs/scaling.md says how. */
@@ -52,6 +54,7 @@ export const UNITS = {
   streamEventB: 900,
   snapshotEntryB: 126,
   snapshotEntryUs: 7,
+  snapshotSendUs: 0.05,
   // The code: seconds a revocation is live beyond the token; how far back, and how often, a relay reads the ledger.
   liveBeyondS: 40,
   tailS: 13,
@@ -102,7 +105,12 @@ export function compute({ users, sidecars }: Case, load = LOAD, units = UNITS) {
   const relays = Math.ceil(sidecars / load.readers) + 1
   const readers = sidecars / (relays - 1)
   const streamBytes = units.streamHeartbeatB / load.heartbeatS + logouts * units.streamEventB
-  const storm = { entries: sidecars * live, cores: (sidecars * live * units.snapshotEntryUs) / 1e6 }
+  const snapshotB = live * units.snapshotEntryB
+  const readS = (live * units.snapshotEntryUs) / 1e6
+  const sendS = (live * units.snapshotSendUs) / 1e6
+  const networkS = snapshotB / (load.linkMbit * 125_000)
+  /** What snapshots for so many at once take of one process: seconds. */
+  const storm = (asking: number) => ({ workS: readS + asking * sendS, networkS: asking * networkS })
   return {
     sidecars,
     refreshes,
@@ -154,12 +162,12 @@ export function compute({ users, sidecars }: Case, load = LOAD, units = UNITS) {
       beats: relays * units.tailsAS,
     },
     storm: {
-      bytes: storm.entries * units.snapshotEntryB,
-      documents: storm.entries,
-      issuerS: storm.cores / issuers,
-      sidecarsInTime: (load.stalenessS * issuers * 1e6) / (live * units.snapshotEntryUs),
-      relayS: storm.cores / relays,
-      oneRelayS: (readers * live * units.snapshotEntryUs) / 1e6 / Math.max(1, relays - 1),
+      bytes: sidecars * snapshotB,
+      documents: issuers * live,
+      issuer: storm(sidecars / issuers),
+      sidecarsInTime: issuers * Math.min(load.stalenessS / networkS, Math.max(0, load.stalenessS - readS) / sendS),
+      relay: storm(sidecars / relays),
+      oneRelay: storm(readers / Math.max(1, relays - 1)),
     },
     pods: {
       MB: sidecars * units.sidecarMB,

@@ -24,6 +24,7 @@ export function bytes(value: number): string {
   return `${figure(value / 1000 ** step)} ${units[step]}`
 }
 
+const spent = ({ workS, networkS }: Computed['storm']['issuer']) => `${figure(workS)} s, ${figure(networkS)} s`
 const exactly = (value: number) => value.toLocaleString('en-US')
 
 type Row = [name: string, cell: (computed: Computed) => string]
@@ -81,10 +82,10 @@ const ROWS: Record<string, Row[]> = {
   storm: [
     ['sent', (c) => bytes(c.storm.bytes)],
     ['documents read from MongoDB', (c) => figure(c.storm.documents)],
-    ['seconds of work for each of the issuers', (c) => figure(c.storm.issuerS)],
+    ['each of the issuers: work, network', (c) => spent(c.storm.issuer)],
     ['sidecars that the issuers serve in time', (c) => figure(c.storm.sidecarsInTime)],
-    ['seconds of work for each of the relays', (c) => figure(c.storm.relayS)],
-    ['seconds for each other relay when one ends', (c) => figure(c.storm.oneRelayS)],
+    ['each of the relays: work, network', (c) => spent(c.storm.relay)],
+    ['each other relay when one ends', (c) => spent(c.storm.oneRelay)],
   ],
   pods: [
     ['a sidecar in each Pod: resident, as each counts it', (c) => bytes(c.pods.MB * 1e6)],

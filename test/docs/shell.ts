@@ -6,13 +6,13 @@ import { guardPid } from '../servers/watchdog.ts'
 export interface Shell {
   /**
    * Runs commands one after the other, as somebody who pastes them would: what they set is there for the next.
-   * @returns what they printed and the exit code of the last; throws an error after a minute
+   * @returns what they printed and the exit code of the last; throws an error after three minutes
    */
   run(commands: string): Promise<{ stdout: string; stderr: string; code: number }>
 }
 
 const END = '--- the end of it ---'
-const DEADLINE_MS = 60_000
+const DEADLINE_MS = 180_000
 
 /** Opens a shell that lives until the test ends. */
 export function openShell(t: Test, options: { cwd: string; env: Record<string, string> }): Shell {

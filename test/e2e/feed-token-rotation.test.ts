@@ -10,7 +10,7 @@ const [OLD, NEW] = ['the old token of the feed', 'the new token of the feed'] as
 // The steps of docs/operations.md. Without Kafka, so that the credential is all that sidecars hear by.
 test('FEED_TOKEN is changed while logouts go on reaching every sidecar', {
   skip: missingProduction,
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const { mongo, redis } = await productionServers()
   const upstream = await startRecordingUpstream(t)
@@ -32,9 +32,9 @@ test('FEED_TOKEN is changed while logouts go on reaching every sidecar', {
   }
   const hearsOfLogouts = async (sidecar: { url: string; adminUrl: string }, message: string) => {
     const { access_token: token } = await login(issuer.url, credentials)
-    await eventually(async () => (await statusThrough(sidecar.url, token)) === 200, { within: 15_000, message })
+    await eventually(async () => (await statusThrough(sidecar.url, token)) === 200, { within: 60_000, message })
     t.match(await logout(issuer.url, token), { status: 200 })
-    await eventually(async () => (await statusThrough(sidecar.url, token)) === 401, { within: 15_000, message })
+    await eventually(async () => (await statusThrough(sidecar.url, token)) === 401, { within: 60_000, message })
   }
 
   const before = await startSidecar(OLD)
@@ -53,5 +53,5 @@ test('FEED_TOKEN is changed while logouts go on reaching every sidecar', {
   const isLeftOut = async () =>
     (await feedAge()) > 5 &&
     before.log().some(({ msg }) => msg === 'the stream of the issuer cannot be read; trying on')
-  await eventually(isLeftOut, { within: 20_000, message: 'the old credential is worth nothing any more' })
+  await eventually(isLeftOut, { within: 60_000, message: 'the old credential is worth nothing any more' })
 })

@@ -167,7 +167,7 @@ test('the master key is changed, and the old one alone opens nothing any more', 
   for (;;) {
     const old = startNode(t, PROGRAM, { args: ['issuer'], env: { ...env, MASTER_KEY: OLD } })
     const ended = await Promise.race([
-      old.waitForLine(/"msg":"listening"/, 30_000).then(() => undefined),
+      old.waitForLine(/"msg":"listening"/, 90_000).then(() => undefined),
       old.exited.then(({ code }) => code),
     ]).catch(() => 1)
     if (ended !== undefined) {
@@ -176,7 +176,7 @@ test('the master key is changed, and the old one alone opens nothing any more', 
       break
     }
     await old.kill()
-    if (Date.now() - began > 20_000) throw new Error('the old master key still opens the keys')
+    if (Date.now() - began > 60_000) throw new Error('the old master key still opens the keys')
   }
   t.match(await runCommand(t, { ...env, MASTER_KEY: OLD }, 'keys', 'rotate'), { code: 1, stderr: /MASTER_KEY/ })
   await second.stop()

@@ -15,7 +15,7 @@ const ROUNDS = 8
 
 test('a compromised key is refused everywhere at once, and sessions go on', {
   skip: missingProduction,
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const { issuers, sidecars, env } = await startDeployment(t, {
@@ -50,7 +50,7 @@ test('a compromised key is refused everywhere at once, and sessions go on', {
       ...(await Promise.all(
         sidecars.map(async ({ url }) => {
           while ((await statusThrough(url, token)) !== 401) {
-            if (performance.now() - answeredAt > 10_000) throw new Error('not refused within 10 s')
+            if (performance.now() - answeredAt > 30_000) throw new Error('not refused within 30 s')
           }
           return performance.now() - answeredAt
         }),
@@ -87,7 +87,7 @@ test('a compromised key is refused everywhere at once, and sessions go on', {
   )
 })
 
-test('on the command line: a running issuer publishes it', { skip: missingProduction, timeout: 90_000 }, async (t) => {
+test('on the command line: a running issuer publishes it', { skip: missingProduction, timeout: 300_000 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const { issuers, sidecars, env } = await startDeployment(t, {
     ...(await productionServers()),
@@ -97,7 +97,7 @@ test('on the command line: a running issuer publishes it', { skip: missingProduc
   t.equal(await statusThrough(sidecars[0]!.url, token), 200)
   const answer = await runCommand(t, env, 'keys', 'revoke', kidOf(token))
   t.match(answer, { code: 0, lines: [{ current: String }] })
-  await eventually(async () => (await statusThrough(sidecars[0]!.url, token)) === 401, { within: 10_000 })
+  await eventually(async () => (await statusThrough(sidecars[0]!.url, token)) === 401, { within: 60_000 })
   const next = await eventually(async () => {
     const { status, body } = await refresh(issuers[0]!.url, refresh_token)
     return status === 200 && kidOf(body.access_token) !== kidOf(token) && body
@@ -108,7 +108,7 @@ test('on the command line: a running issuer publishes it', { skip: missingProduc
 
 test('a sidecar that was down comes back with the key on its disk and no issuer to ask: Kafka tells it', {
   skip: missingProduction,
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const folder = temporaryFolder(t)
@@ -148,7 +148,7 @@ test('a sidecar that was down comes back with the key on its disk and no issuer 
       // An open route serves what it can't judge; here it can, as soon as Kafka has been read.
       return (await statusThrough(after.url, token, '/open')) === 401
     },
-    { within: 20_000, every: 5, message: 'the revocation is read from Kafka' },
+    { within: 60_000, every: 5, message: 'the revocation is read from Kafka' },
   )
   await watched
   for (let n = 0; n < 100; n++) {
@@ -162,7 +162,7 @@ test('a sidecar that was down comes back with the key on its disk and no issuer 
 
   // It was written down: this one has nobody at all to ask, not even Kafka.
   const alone = await startSidecar({ ...sidecarEnv, KAFKA_BROKERS: '127.0.0.1:1' })
-  await eventually(async () => (await statusThrough(alone.url, good, '/open')) === 200, { within: 10_000 })
+  await eventually(async () => (await statusThrough(alone.url, good, '/open')) === 200, { within: 60_000 })
   t.not(await statusThrough(alone.url, token, '/open'), 200)
   t.not(await statusThrough(alone.url, token, '/closed'), 200)
   t.ok(claimsOf(token).exp * 1000 > Date.now(), 'though the token has not expired')

@@ -13,7 +13,7 @@ const ROTATIONS = 2
 
 test('rotation under continuous traffic: 2 issuers, 2 sidecars, and no request is lost', {
   skip: missingProduction,
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const { issuers, sidecars } = await startDeployment(t, {
@@ -47,7 +47,7 @@ test('rotation under continuous traffic: 2 issuers, 2 sidecars, and no request i
   }
   const credentials = await register(issuers[0]!.url)
   const clients = Array.from({ length: 4 }, (_, n) => client(credentials, n))
-  const deadline = Date.now() + 90_000
+  const deadline = Date.now() + 240_000
   // The last key is to have signed for a while when it ends.
   while ([...kids.values()].filter((tokens) => tokens >= 4).length <= ROTATIONS && Date.now() < deadline)
     await sleep(100)
@@ -97,7 +97,7 @@ test('commanded, through the interface and on the command line: every issuer not
   const now = await runCommand(t, env, 'keys', 'rotate', '--now')
   t.match(now, { code: 0, lines: [{ kid: scheduled.body.kid }] })
   for (const issuer of [0, 1]) {
-    while ((await kidAt(issuer)) === first) if (Date.now() - began > 15_000) throw new Error('not noticed')
+    while ((await kidAt(issuer)) === first) if (Date.now() - began > 60_000) throw new Error('not noticed')
   }
   t.comment(`measured: both issuers sign with the new key ${Date.now() - began} ms after the command began`)
   t.equal(await kidAt(0), scheduled.body.kid)

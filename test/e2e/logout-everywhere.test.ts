@@ -33,7 +33,7 @@ test('log in, be served, log out, be refused everywhere: 2 issuers, 3 sidecars, 
     const times = await Promise.all(
       sidecars.map(async ({ url }) => {
         while ((await statusThrough(url, token)) === 200) {
-          if (performance.now() - answeredAt > 5000) throw new Error('still served 5 s after the logout')
+          if (performance.now() - answeredAt > 20_000) throw new Error('still served 20 s after the logout')
         }
         return performance.now() - answeredAt
       }),

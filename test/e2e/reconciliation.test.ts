@@ -36,7 +36,7 @@ async function onKafkaAlone({ sidecars }: Pick<Deployment, 'sidecars'>): Promise
       async () =>
         (await metricOf(sidecar, 'revocation_feed_kafka_complete')) === 1 &&
         (await metricOf(sidecar, 'revocation_feed_stream_open')) === 0,
-      { within: 30_000, every: 100, message: 'Kafka is the only feed' },
+      { within: 60_000, every: 100, message: 'Kafka is the only feed' },
     )
   }
 }
@@ -49,7 +49,7 @@ test('a revocation that Kafka has lost is found by its digest, and its token ref
   const [lost, kept] = [await login(issuers[0]!.url, credentials), await login(issuers[1]!.url, credentials)]
   await onKafkaAlone({ sidecars })
   const equal = 'revocation_digest_comparisons_total{outcome="equal"}'
-  for (const sidecar of sidecars) await eventually(async () => (await metricOf(sidecar, equal)) > 0, { within: 10_000 })
+  for (const sidecar of sidecars) await eventually(async () => (await metricOf(sidecar, equal)) > 0, { within: 60_000 })
 
   // A logout of two minutes ago that was acknowledged by the broker and is not there any more.
   const { sid, sub } = claimsOf(lost.access_token)
@@ -66,11 +66,11 @@ test('a revocation that Kafka has lost is found by its digest, and its token ref
   t.equal(await ledger.isSessionRevoked(sid), true)
 
   for (const sidecar of sidecars) {
-    await eventually(async () => (await statusThrough(sidecar.url, lost.access_token)) === 401, { within: 15_000 })
+    await eventually(async () => (await statusThrough(sidecar.url, lost.access_token)) === 401, { within: 60_000 })
     t.equal(await statusThrough(sidecar.url, kept.access_token), 200)
     t.equal(await metricOf(sidecar, 'revocation_digest_mismatches_total'), 1)
     const before = await metricOf(sidecar, equal)
-    await eventually(async () => (await metricOf(sidecar, equal)) > before, { within: 10_000, message: 'equal again' })
+    await eventually(async () => (await metricOf(sidecar, equal)) > before, { within: 60_000, message: 'equal again' })
     t.equal(await metricOf(sidecar, 'revocation_digest_mismatches_total'), 1, 'one snapshot was enough')
     const said = sidecar.log().filter(({ difference }) => difference !== undefined)
     t.match(said, [{ level: 40, difference: 'missing', own: 0, issuers: 1 }])
@@ -79,7 +79,7 @@ test('a revocation that Kafka has lost is found by its digest, and its token ref
 
 test('revocations on their way are no difference: 20 a second, compared every second', {
   skip: missingProduction,
-  timeout: 180_000,
+  timeout: 300_000,
 }, async (t) => {
   const { issuers, sidecars, ledger, env } = await start(t, { issuers: 2, sidecars: 2 })
   await onKafkaAlone({ sidecars })

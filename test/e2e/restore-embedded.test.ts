@@ -9,7 +9,7 @@ import { checkAllOver, type Env, followProcedure, liveOn } from '../helpers/rest
 import { temporaryFolder } from '../helpers/stores.ts'
 
 test('an old copy of the file brings sessions back, and the procedure ends them', {
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const folder = temporaryFolder(t)

@@ -8,7 +8,7 @@ import { type Copy, openCopies } from '../helpers/store-copies.ts'
 
 test('an old copy of Redis alone brings no ended session back, but lets used refresh tokens pass', {
   skip: missingProduction,
-  timeout: 90_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const { issuers, env } = await startDeployment(t, {

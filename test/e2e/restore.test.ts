@@ -8,7 +8,7 @@ import { type Copy, openCopies } from '../helpers/store-copies.ts'
 
 test('old copies of MongoDB and Redis bring sessions back, and the procedure ends them', {
   skip: missingProduction,
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const upstream = await startRecordingUpstream(t)
   const { issuers, sidecars, env, startIssuer } = await startDeployment(t, {

@@ -69,7 +69,7 @@ async function clients(
   ...args: string[]
 ): Promise<{ code: number | null; out: string; err: string }> {
   const child = startNode(t, PROGRAM, { args: ['clients', ...args], env })
-  const { code } = await child.waitForExit(30_000)
+  const { code } = await child.waitForExit(90_000)
   return { code, out: child.stdout(), err: child.stderr() }
 }
 
@@ -124,6 +124,13 @@ for (const { name, skip, start } of PLACES) {
     t.equal(await tokenOf(issuerUrl, atOnce), 401)
     t.equal((await clients(t, env, 'list')).out, '')
 
+    const unsure = await clients(t, env, 'create', 'x', '-p', 'user:read', 'orders:read', 'users:read')
+    t.equal(unsure.code, 0, 'permissions may be those of other services')
+    t.match(unsure.err, /note: no route of this issuer asks for user:read .* did you mean users:read\?\n/)
+    t.match(unsure.err, /note: no route of this issuer asks for orders:read [^?]*\n/)
+    t.equal(unsure.err.match(/note:/g)?.length, 2)
+    t.equal((await clients(t, env, 'delete', JSON.parse(unsure.out).client_id)).code, 0)
+
     const again = await clients(t, env, 'delete', client.client_id)
     t.match(again, { code: 1, err: /^sallyport: there is no such client\n$/m })
     t.match(await clients(t, env, 'create', 'x', '-p', 'a b'), { code: 1, err: /^sallyport: permissions: .*\n$/m })
@@ -133,5 +140,5 @@ for (const { name, skip, start } of PLACES) {
 
 /** The command line writes to the ledger; an issuer publishes it from there. */
 async function refused(sidecarUrl: string, token: string, message: string): Promise<void> {
-  await eventually(async () => (await statusThrough(sidecarUrl, token)) === 401, { within: 10_000, message })
+  await eventually(async () => (await statusThrough(sidecarUrl, token)) === 401, { within: 60_000, message })
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -43,7 +43,7 @@ async function start(t: Test, more: Record<string, string> = {}): Promise<Starte
 
 async function startAgain(t: Test, env: Record<string, string>): Promise<Started> {
   const process = startNode(t, PROGRAM, { args: ['start'], env })
-  await process.waitForLine(/Ctrl-C ends everything/, 30_000)
+  await process.waitForLine(/Ctrl-C ends everything/, 90_000)
   const address = (port: string | undefined) => `http://127.0.0.1:${port}`
   return {
     process,
@@ -149,6 +149,8 @@ test('what keeps it from starting is one clear line each, and the exit code is n
   })
   const readOnly = temporaryFolder(t)
   chmodSync(readOnly, 0o555)
+  const nowhere = join(temporaryFolder(t), 'nowhere')
+  symlinkSync(`${nowhere}-else`, nowhere)
   const rows: [name: string, env: Record<string, string>, lines: RegExp[]][] = [
     [
       'a busy issuer port',
@@ -162,6 +164,17 @@ test('what keeps it from starting is one clear line each, and the exit code is n
     ],
     ['a busy admin port', { SIDECAR_ADMIN_PORT: busyPort }, [new RegExp(`port ${busyPort} .*SIDECAR_ADMIN_PORT`)]],
     ['a data folder under a file', { DATA_DIR: '/dev/null/data' }, [/\/dev\/null.*DATA_DIR/]],
+    ['a data folder at a link to nowhere', { DATA_DIR: join(nowhere, 'data') }, [/nowhere.*DATA_DIR/]],
+    [
+      'the same with compiled code to be kept there',
+      { DATA_DIR: join(nowhere, 'data'), NODE_COMPILE_CACHE: '' },
+      [/nowhere.*DATA_DIR/],
+    ],
+    [
+      'a port for two servers',
+      { ISSUER_PORT: '4001', SIDECAR_PORT: '4001' },
+      [/SIDECAR_PORT: 4001 is the port of ISSUER_PORT as well/],
+    ],
     ['a bad value', { MAX_STALENESS: 'soon' }, [/MAX_STALENESS: "soon" is not a duration/]],
     [
       'an unknown setting',
@@ -182,7 +195,7 @@ test('what keeps it from starting is one clear line each, and the exit code is n
       args: ['start'],
       env: { DATA_DIR: temporaryFolder(t), ...(await free()), ...env },
     })
-    const { code } = await child.waitForExit(20_000)
+    const { code } = await child.waitForExit(90_000)
     t.equal(code, 1, `${name}: exit code`)
     const lines = child.stderr().trim().split('\n')
     t.equal(lines.length, expected.length, `${name}: as many lines as problems: ${child.stderr()}`)
@@ -202,6 +215,6 @@ test('root too is told about a folder it cannot write to', {
     env: { DATA_DIR: join(readOnly, 'data'), ISSUER_PORT: '0', SIDECAR_PORT: '0', SIDECAR_ADMIN_PORT: '0' },
     uid: 65534,
   })
-  t.equal((await child.waitForExit(20_000)).code, 1)
+  t.equal((await child.waitForExit(90_000)).code, 1)
   t.match(child.stderr(), /^sallyport: .*data cannot be used \(EACCES\): DATA_DIR has to name a folder/)
 })

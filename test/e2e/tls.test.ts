@@ -76,7 +76,7 @@ test('TLS and a login to MongoDB, Redis and Kafka, HTTPS on the issuer', { skip 
     await t.test(`a login, a call, a logout; Kafka by ${mechanism}`, async (t) => {
       const issuer = await startRole(t, 'issuer', { ...base, KAFKA_SASL_MECHANISM: mechanism })
       t.match(issuer.url, /^https:/)
-      await eventually(async () => (await call(`${issuer.url}/readyz`, { agent })).status === 200, { within: 30_000 })
+      await eventually(async () => (await call(`${issuer.url}/readyz`, { agent })).status === 200, { within: 60_000 })
       const sidecar = await startRole(t, 'sidecar', { ...sidecarEnv(issuer.url), KAFKA_SASL_MECHANISM: mechanism })
       await ready(sidecar.adminUrl)
       await eventually(
@@ -86,7 +86,7 @@ test('TLS and a login to MongoDB, Redis and Kafka, HTTPS on the issuer', { skip 
             /^revocation_feed_kafka_complete 1$/m.test(text) && /comparisons_total\{outcome="equal"\} [1-9]/.test(text)
           )
         },
-        { within: 30_000, message: 'Kafka is read, and the list compared with that of the issuer' },
+        { within: 60_000, message: 'Kafka is read, and the list compared with that of the issuer' },
       )
 
       const credentials = { email: `${uniqueName('user')}@example.com`, password: PASSWORD }
@@ -153,15 +153,15 @@ test('TLS and a login to MongoDB, Redis and Kafka, HTTPS on the issuer', { skip 
 
   t.test('the command line, over TLS as well', async (t) => {
     const child = startNode(t, PROGRAM, { args: ['migrate'], env: base })
-    t.match(await child.waitForExit(30_000), { code: 0 }, child.stderr())
+    t.match(await child.waitForExit(90_000), { code: 0 }, child.stderr())
     t.equal(child.stdout(), 'MongoDB, Redis: up to date\n')
     const issuer = await startRole(t, 'issuer', base)
-    await eventually(async () => (await call(`${issuer.url}/readyz`, { agent })).status === 200, { within: 30_000 })
+    await eventually(async () => (await call(`${issuer.url}/readyz`, { agent })).status === 200, { within: 60_000 })
     const env = { ...base, ISSUER_PORT: new URL(issuer.url).port }
     const health = startNode(t, PROGRAM, { args: ['health'], env })
-    t.match(await health.waitForExit(30_000), { code: 0 }, health.stderr())
+    t.match(await health.waitForExit(90_000), { code: 0 }, health.stderr())
     const stuck = startNode(t, PROGRAM, { args: ['users', 'list'], env: { ...base, MONGO_CA_FILE: stranger.caFile } })
-    t.match(await stuck.waitForExit(30_000), { code: 1 })
+    t.match(await stuck.waitForExit(90_000), { code: 1 })
     t.match(stuck.stderr(), /^sallyport: MongoDB is not available: .*(verify|certificate)/m)
   })
 })

@@ -65,15 +65,15 @@ test('all that a role of the image loads is JavaScript: nothing is stripped at i
     SIDECAR_ADMIN_PORT: '0',
     DRAIN_DELAY: '0s',
   })
-  const [line] = await sidecar.waitForLine(/^\{.*"msg":"listening".*/, 60_000)
+  const [line] = await sidecar.waitForLine(/^\{.*"msg":"listening".*/, 90_000)
   const health = start(['health', `${JSON.parse(line).adminUrl}/livez`])
-  t.equal((await health.waitForExit(60_000)).code, 0, health.stderr())
+  t.equal((await health.waitForExit(90_000)).code, 0, health.stderr())
   t.match(health.stdout(), /^types stripped: false$/m, 'the check of its health')
   await sidecar.kill('SIGTERM', 60_000)
   t.match(sidecar.stdout(), /^types stripped: false$/m, 'the sidecar')
 
   const issuer = start(['issuer'], { ISSUER_PORT: '0', ISSUER_URL: 'http://127.0.0.1:1', DRAIN_DELAY: '0s' })
-  await issuer.waitForLine(/^\{.*"msg":"listening".*/, 60_000)
+  await issuer.waitForLine(/^\{.*"msg":"listening".*/, 90_000)
   await issuer.kill('SIGTERM', 60_000)
   t.match(issuer.stdout(), /^types stripped: false$/m, 'the issuer')
 
@@ -82,6 +82,6 @@ test('all that a role of the image loads is JavaScript: nothing is stripped at i
   const all = join(folder, 'all.js')
   writeFileSync(all, files.map((file) => `import './${file}'\n`).join(''))
   const loading = startNode(t, all, { nodeArgs: TELL_OF_STRIPPING })
-  t.equal((await loading.waitForExit(60_000)).code, 0, loading.stderr())
+  t.equal((await loading.waitForExit(90_000)).code, 0, loading.stderr())
   t.match(loading.stdout(), /^types stripped: false$/m, 'every file')
 })

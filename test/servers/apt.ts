@@ -1,11 +1,11 @@
 import { globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { progress } from './cache.ts'
-import { onPath, run } from './command.ts'
+import { onPath, run, runFetching } from './command.ts'
 
 const isRoot = process.getuid?.() === 0
-const apt = (args: string[], cwd?: string): Promise<string> =>
-  run('apt-get', ['-q', ...args], { cwd, env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' } })
+const env = { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' }
+const apt = (args: string[], cwd?: string): Promise<string> => runFetching('apt-get', ['-q', ...args], { cwd, env })
 
 /**
  * Downloads a Debian package, and whatever it needs that this machine lacks, and unpacks it into a folder: nothing is
@@ -27,7 +27,7 @@ export async function unpackDebian(name: string, folder: string): Promise<void> 
 }
 
 async function download(name: string, folder: string): Promise<void> {
-  const plan = await apt(['install', '--simulate', '--no-install-recommends', name])
+  const plan = await run('apt-get', ['-q', 'install', '--simulate', '--no-install-recommends', name], { env })
   const missing = [...plan.matchAll(/^Inst (\S+)/gm)].map((match) => match[1] as string)
   await apt(['download', ...new Set([name, ...missing])], folder)
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The full path of a program on the PATH, or undefined. */
 export function onPath(name: string): string | undefined {
@@ -21,6 +22,23 @@ export interface RunOptions {
   env?: Record<string, string>
   /** In ms; default 10 minutes, for downloads on a slow line. */
   timeout?: number
+}
+
+const PAUSES_MS = [2000, 15_000]
+
+/** The same for what fetches something: it is tried three times, for a registry may be out of sorts for a moment. */
+export async function runFetching(file: string, args: string[], options: RunOptions = {}): Promise<string> {
+  for (const pauseMs of PAUSES_MS) {
+    try {
+      return await run(file, args, options)
+    } catch (error) {
+      // There is no such program.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error
+      process.stderr.write(`${(error as Error).message}\nIt is tried again.\n`)
+      await sleep(pauseMs)
+    }
+  }
+  return run(file, args, options)
 }
 
 /** Runs a program to its end and returns what it printed. Throws an error with its last lines if it fails. */

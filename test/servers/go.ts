@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { arch, platform } from 'node:os'
 import { join } from 'node:path'
 import { cached } from './cache.ts'
-import { onPath, run } from './command.ts'
+import { onPath, run, runFetching } from './command.ts'
 
 /** A program that is built from a Go module. */
 export interface GoProgram {
@@ -55,7 +55,7 @@ export async function goModuleFiles(module: string, version: string, files: Reco
     const work = join(folder, 'work')
     mkdirSync(work)
     try {
-      const told = await run(go, ['mod', 'download', '-json', `${module}@v${version}`], {
+      const told = await runFetching(go, ['mod', 'download', '-json', `${module}@v${version}`], {
         cwd: work,
         env: environment(work),
       })
@@ -96,7 +96,7 @@ async function build(
   const linker = ['-s', '-w', ...Object.entries(stamp).map(([key, value]) => `-X ${key}=${value}`)].join(' ')
   const output = join(folder, name)
   const target = `${module}/${path}`
-  await run(command, ['build', '-mod=mod', '-trimpath', '-ldflags', linker, '-o', output, target], {
+  await runFetching(command, ['build', '-mod=mod', '-trimpath', '-ldflags', linker, '-o', output, target], {
     cwd: folder,
     timeout: BUILD_TIMEOUT_MS,
     env,
@@ -106,7 +106,7 @@ async function build(
 
 /** The text of a module's own go.mod. */
 async function goModOf(command: string, module: string, version: string, cwd: string, env: Record<string, string>) {
-  const told = await run(command, ['list', '-m', '-f', '{{.GoMod}}', `${module}@v${version}`], { cwd, env })
+  const told = await runFetching(command, ['list', '-m', '-f', '{{.GoMod}}', `${module}@v${version}`], { cwd, env })
   // Before the path there may be lines about what was fetched.
   return readFileSync(told.trim().split('\n').at(-1)!, 'utf8')
 }

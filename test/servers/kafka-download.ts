@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { installDebian } from './apt.ts'
 import { cached } from './cache.ts'
-import { onPath, run } from './command.ts'
+import { onPath, run, runFetching } from './command.ts'
 import { serverProperties } from './kafka-properties.ts'
 import type { Source } from './sources.ts'
 
@@ -38,7 +38,7 @@ export async function fetchKafka(clusterId: string): Promise<Source> {
     if (onPath('mvn') === undefined) await installDebian(['maven'])
     writeFileSync(join(folder, 'pom.xml'), pom)
     const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', '-DoutputDirectory=lib']
-    await run('mvn', ['-q', '-B', ...goal], { cwd: folder })
+    await runFetching('mvn', ['-q', '-B', ...goal], { cwd: folder })
     await format(folder, clusterId)
   })
   return { kind: 'program', file: 'java', args: [...jvm, '-cp', join(folder, 'lib', '*'), 'kafka.Kafka'] }

@@ -68,15 +68,18 @@ export async function startSecureMongo({ certFile, keyFile, caFile, user, passwo
   return server
 }
 
-/** Starts a MongoDB of the caller's own: one node of a replica set, so that transactions and change streams work. */
-export async function startMongo(): Promise<Server> {
+/**
+ * Starts a MongoDB of the caller's own: one node of a replica set, so that transactions and change streams work.
+ * @param options whether what it acknowledges is to survive `kill`: each write then waits for the disk
+ */
+export async function startMongo({ survivesKill = true } = {}): Promise<Server> {
   const source = await findMongo()
   const isSecantus = source.kind === 'program' && source.file !== onPath('mongod')
   return startServer({
     name: 'MongoDB',
     ports: 1,
     url,
-    command: (place) => (isSecantus ? secantusCommand(source, place) : mongodCommand(source, place)),
+    command: (place) => (isSecantus ? secantusCommand(source, place, survivesKill) : mongodCommand(source, place)),
     answers: isSecantus ? (port) => isPrimary(port) : (port) => initiated(port),
     discard: source.kind === 'docker' ? removeVolume : undefined,
   })
@@ -95,10 +98,11 @@ function mongodCommand(source: Source, place: Place) {
   return { file: source.file, args: [...args, '--bind_ip', '127.0.0.1', '--dbpath', place.data] }
 }
 
-function secantusCommand(source: Source & { kind: 'program' }, place: Place) {
+function secantusCommand(source: Source & { kind: 'program' }, place: Place, survivesKill = true) {
   const where = ['--host', '127.0.0.1', '--port', String(place.ports[0]), '--storage-path', place.data]
   // Without --sync-on-commit an acknowledged first write to a new collection was seen lost after SIGKILL.
-  const args = [...source.args, ...where, '--sync-on-commit', '--cache-size', '256M', '--log-level', 'WARNING']
+  const sync = survivesKill ? ['--sync-on-commit'] : []
+  const args = [...source.args, ...where, ...sync, '--cache-size', '256M', '--log-level', 'WARNING']
   return { file: source.file, args, env: source.env }
 }
 

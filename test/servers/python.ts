@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { installDebian } from './apt.ts'
-import { run } from './command.ts'
+import { run, runFetching } from './command.ts'
 
 /** Makes a virtual environment in `folder`. */
 export async function virtualEnvironment(folder: string): Promise<void> {
@@ -16,5 +16,5 @@ export async function virtualEnvironment(folder: string): Promise<void> {
 
 /** Installs with the pip of the virtual environment in `folder`. @param args of `pip install` */
 export async function pipInstall(folder: string, args: string[]): Promise<void> {
-  await run(join(folder, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args])
+  await runFetching(join(folder, 'bin/python'), ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args])
 }

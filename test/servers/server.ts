@@ -48,7 +48,7 @@ export interface Recipe {
   discard?(place: Place): void
 }
 
-const startDeadline = 60_000
+const startDeadline = 180_000
 const takenPort = /address (is )?already in use|EADDRINUSE|BindException|errno 98/i
 
 /** Starts a server in a new temporary folder on free ports. Throws an error with the end of its log if it doesn't come up. */

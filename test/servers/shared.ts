@@ -16,7 +16,8 @@ interface Shared {
 /** The servers that all tests of a run share, and how each is found and started. */
 export const sharedServers: Record<Kind, Shared> = {
   kafka: { variable: 'TEST_KAFKA_BROKERS', find: findKafka, start: startKafka },
-  mongo: { variable: 'TEST_MONGO_URL', find: findMongo, start: startMongo },
+  // Nobody kills it, and all would wait for a slow disk.
+  mongo: { variable: 'TEST_MONGO_URL', find: findMongo, start: () => startMongo({ survivesKill: false }) },
   redis: { variable: 'TEST_REDIS_URL', find: findRedis, start: startRedis },
 }
 

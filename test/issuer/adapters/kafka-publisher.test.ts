@@ -12,7 +12,7 @@ import { missingShared, sharedUrl } from '../../servers/shared.ts'
 const key = signingKey()
 const sign = signer(key)
 const clock = { now: () => Date.now() }
-const shared = { skip: await missingShared('kafka'), timeout: 60_000 }
+const shared = { skip: await missingShared('kafka'), timeout: 300_000 }
 
 const event = (id: string) => ({ key: id, token: sign({ type: 'revocation', revocation: session(id, id) }) })
 const heartbeat = (completeUntilMs: number) => ({
@@ -43,7 +43,7 @@ test('it creates the topic with its settings and publishes in order', shared, as
   const brokers = await sharedUrl('kafka')
   const topic = uniqueName('publisher')
   const publisher = publisherFor(base(t), brokers, topic)
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   await Promise.all(['one', 'two', 'three'].map((id) => publisher.publish([event(id)])))
   await publisher.publish([event('four'), event('five')])
   await publisher.publish([heartbeat(1)])
@@ -61,7 +61,7 @@ test('many publishes at once are few requests, each acknowledged, in order', sha
   const brokers = await sharedUrl('kafka')
   const topic = uniqueName('publisher')
   const publisher = publisherFor(base(t), brokers, topic)
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   const ids = Array.from({ length: 2000 }, (_, n) => `s${n}`)
   const done: string[] = []
   await Promise.all(ids.map((id) => publisher.publish([event(id)]).then(() => done.push(id))))
@@ -79,7 +79,7 @@ test('a topic that exists is used as it is: a heartbeat goes to each partition, 
   )
   const parts = base(t)
   const publisher = publisherFor(parts, brokers, topic)
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   t.ok(
     parts.lines.some((line) => line.includes('cleanup.policy=delete')),
     'compaction would lose revocations: a warning',
@@ -109,14 +109,14 @@ test('a topic that exists is used as it is: a heartbeat goes to each partition, 
   }
 })
 
-test('without Kafka the process starts, and publish is refused at once', { timeout: 20_000 }, async (t) => {
+test('without Kafka the process starts, and publish is refused at once', { timeout: 300_000 }, async (t) => {
   const parts = base(t)
   const publisher = publisherFor(parts, '127.0.0.1:1', 'none')
   const began = performance.now()
   await t.rejects(publisher.publish([event('one')]), { message: 'Kafka is not reachable' })
   await eventually(() => parts.lines.some((line) => line.includes('Kafka cannot be used')))
   await t.rejects(publisher.publish([event('one')]))
-  t.ok(performance.now() - began < 5000)
+  t.ok(performance.now() - began < 15_000)
   t.match(publisher.check(), { name: 'kafka', ok: false })
   await new Promise((resolve) => setTimeout(resolve, 500))
   t.equal(parts.lines.filter((line) => line.includes('Kafka cannot be used')).length, 1, 'one line for one outage')
@@ -126,10 +126,11 @@ test('a topic that grows is used from the second look on, with heartbeats in eve
   const brokers = await sharedUrl('kafka')
   const topic = uniqueName('publisher')
   const { log, lifecycle } = base(t)
-  const lookEveryMs = 700
+  // Long enough that two looks do not pass while the topic grows.
+  const lookEveryMs = 3000
   const address = { brokers: brokers.split(','), topic, longestLifetimeS: () => 300 }
   const publisher = createKafkaPublisher(address, 'a', log, lifecycle, lookEveryMs)
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   await publisher.publish([heartbeat(1)])
   const grown = performance.now()
   await withAdmin(brokers, (admin) => admin.createPartitions({ topicPartitions: [{ topic, count: 2 }] }))
@@ -160,7 +161,7 @@ test('the outbox and the publisher together: a backlog from before the start', s
   await ledger.record(['one', 'two'].map((id) => entry(session(id))))
   const parts = { ledger, publisher, sign, instance: 'a', clock }
   await t.rejects(publishRound(parts), 'not connected yet: nothing is claimed')
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   await publishRound(parts)
   t.same(await idsOf(brokers, topic), ['one', 'two', 'heartbeat'])
 })
@@ -194,7 +195,7 @@ test('a log that is new, or that nobody kept up, gets all that is live before an
     }
     await producer.disconnect()
     const publisher = publisherWithLive(base(t), brokers, topic)
-    await eventually(() => publisher.check().ok, { within: 20_000 })
+    await eventually(() => publisher.check().ok, { within: 60_000 })
     await publisher.publish([heartbeat(1)])
     const before = ages.map(() => 'heartbeat')
     t.same(await idsOf(brokers, topic), [...before, ...(filled ? ['logged out before'] : []), 'heartbeat'], name)
@@ -205,7 +206,7 @@ test('a log that has lost what it acknowledged gets all that is live again', sha
   const brokers = await sharedUrl('kafka')
   const topic = uniqueName('publisher')
   const publisher = publisherWithLive(base(t), brokers, topic)
-  await eventually(() => publisher.check().ok, { within: 20_000 })
+  await eventually(() => publisher.check().ok, { within: 60_000 })
   await publisher.publish(['one', 'two', 'three'].map(event))
   await withAdmin(brokers, async (admin) => {
     await admin.deleteTopics({ topics: [topic] })
@@ -213,7 +214,7 @@ test('a log that has lost what it acknowledged gets all that is live again', sha
   })
   // The one that finds it out may still have been written.
   await eventually(async () => (await publisher.publish([heartbeat(1)]).catch(() => 'no')) === undefined, {
-    within: 20_000,
+    within: 60_000,
   })
   const ids = await idsOf(brokers, topic)
   t.ok(ids.indexOf('logged out before') !== -1, ids.join())

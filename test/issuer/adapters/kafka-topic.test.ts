@@ -8,7 +8,7 @@ import { base } from '../../helpers/revocations.ts'
 import { uniqueName } from '../../helpers/unique-name.ts'
 import { missingShared, sharedUrl } from '../../servers/shared.ts'
 
-const shared = { skip: await missingShared('kafka'), timeout: 60_000 }
+const shared = { skip: await missingShared('kafka'), timeout: 300_000 }
 
 const TOPIC = 2
 const WITHIN_MS = 20_000

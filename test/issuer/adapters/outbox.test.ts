@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { type OutboxParts, publishRound, startOutbox } from '../../../issuer/adapters/outbox.ts'
 import type { Ledger, OutgoingEvent, Publisher } from '../../../issuer/domain/ports.ts'
+import { LEEWAY_S } from '../../../shared/clock.ts'
 import { type Revocation, revocationId } from '../../../shared/revocation.ts'
 import { peekSecurityEvent, type SecurityEvent } from '../../../shared/security-event.ts'
 import { eventually } from '../../helpers/eventually.ts'
@@ -70,6 +71,15 @@ test('a backlog of many batches is published before the heartbeat', async (t) =>
   await ledger.record(Array.from({ length: 1234 }, (_, n) => entry(session(`s${n}`))))
   t.equal(await publishRound(parts), 1234)
   t.equal(kinds(publisher.log).indexOf('heartbeat'), 1234)
+})
+
+test('what is over by the own clock may not be by that of others, within the leeway', async (t) => {
+  const { ledger, publisher, parts, clock } = setUp()
+  const nowS = Math.floor(clock.now() / 1000)
+  const [over, due] = [LEEWAY_S, LEEWAY_S - 1].map((ago) => ({ ...session(), exp: nowS - ago }))
+  await ledger.record([over!, due!].map(entry))
+  t.equal(await publishRound(parts), 1)
+  t.match(publisher.log[0], { revocation: due })
 })
 
 // The wrong variants of the model, one by one. The fourth, freshness by arrival, is the sidecar's.

@@ -23,7 +23,7 @@ test('the store is asked again when it was away, and each difference is told onc
     },
   }
   startPeerUpkeep({ peers, own: { lifetimeS: 300, kafka: false }, log, lifecycle })
-  await eventually(() => exchanges >= outcomes.length, { within: 30_000 })
+  await eventually(() => exchanges >= outcomes.length, { within: 60_000 })
   await lifecycle.close()
   const said = lines.map((line) => JSON.parse(line))
   t.match(said, [

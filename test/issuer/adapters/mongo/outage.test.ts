@@ -5,7 +5,7 @@ import { missing } from '../../../servers/shared.ts'
 
 test('MongoDB that is gone or hangs is unavailable within a bound, and used again when it is back', {
   skip: await missing('mongo'),
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const server = await startMongo()
   t.teardown(() => server.stop())
@@ -16,17 +16,17 @@ test('MongoDB that is gone or hangs is unavailable within a bound, and used agai
   t.same(await checks(), ['MongoDB true', 'SQLite true'])
 
   await server.kill()
-  await allUnavailable(t, calls, 5500, 'killed')
+  await allUnavailable(t, calls, 8000, 'killed')
   t.same(await checks(), ['MongoDB false', 'SQLite true'])
   await server.start()
   await allAvailable(calls)
   t.same(await checks(), ['MongoDB true', 'SQLite true'])
 
   server.pause()
-  await allUnavailable(t, calls, 5500, 'hanging')
+  await allUnavailable(t, calls, 8000, 'hanging')
   const begin = performance.now()
   t.same(await checks(), ['MongoDB false', 'SQLite true'])
-  t.ok(performance.now() - begin < 1500, 'the health check has a shorter deadline')
+  t.ok(performance.now() - begin < 3000, 'the health check has a shorter deadline')
   server.resume()
   await allAvailable(calls)
 

