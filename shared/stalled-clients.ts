@@ -1,10 +1,5 @@
-import type { Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
-
-/** Node keeps the answer that has the socket here. */
-interface HttpSocket extends Socket {
-  _httpMessage?: ServerResponse | null
-}
+import type { Server } from 'node:http'
+import { answerOn } from './answer-on.ts'
 
 /**
  * Ends connections on which nothing has moved for so long, unless the client is waiting for its answer: it does not read
@@ -12,8 +7,8 @@ interface HttpSocket extends Socket {
  * @param stallMs milliseconds
  */
 export function giveUpStalledClients(server: Server, stallMs: number): void {
-  server.setTimeout(stallMs, (socket: HttpSocket) => {
-    const isWaiting = socket._httpMessage != null && socket.writableLength === 0
+  server.setTimeout(stallMs, (socket) => {
+    const isWaiting = answerOn(socket) !== undefined && socket.writableLength === 0
     if (!isWaiting) socket.destroy()
   })
 }

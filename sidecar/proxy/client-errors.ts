@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { answerOn } from '../../shared/answer-on.ts'
 import type { ProblemCode } from '../../shared/problem.ts'
 import { denialText } from './denials.ts'
 
@@ -9,18 +9,13 @@ const PROBLEM_OF: Record<string, ProblemCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
-/** Node keeps the answer that has the socket here; its own handler of these errors looks at it too. */
-interface HttpSocket extends Socket {
-  _httpMessage?: ServerResponse | null
-}
-
 /**
  * Answers what could not be read as HTTP/1.1 and ends the connection: after such bytes nobody knows where the next
  * request begins. An answer that has begun, or belongs to a request that was read to its end, is not mixed up with it.
  * @param onRefused told the problem's code
  */
 export function createClientErrorHandler(onRefused: (code: ProblemCode) => void) {
-  return (error: NodeJS.ErrnoException, socket: HttpSocket): void => {
+  return (error: NodeJS.ErrnoException, socket: Socket): void => {
     // Over a TLS connection that was never made nothing can be said: the end of it would wait for ever to be sent.
     if (error.code === 'ECONNRESET' || error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT' || socket.destroyed) {
       socket.destroy()
@@ -28,7 +23,7 @@ export function createClientErrorHandler(onRefused: (code: ProblemCode) => void)
     }
     const code = PROBLEM_OF[error.code ?? ''] ?? 'invalid_request'
     onRefused(code)
-    const answer = socket._httpMessage
+    const answer = answerOn(socket)
     const unanswered = !answer || (!answer.headersSent && !answer.req.complete)
     if (socket.writable && unanswered) socket.end(denialText(code), () => socket.destroy())
     else socket.destroy()

@@ -1,13 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { answerOn, isLast } from '../../shared/answer-on.ts'
 
 /** Requests of one connection that may be under way behind the one that is being answered. */
 const MAX_BEHIND = 50
-
-/** Node keeps the answer that has the socket here; `_last`: it says `Connection: close`. */
-interface HttpSocket extends Socket {
-  _httpMessage?: (ServerResponse & { _last?: boolean }) | null
-}
 
 /** What is done about clients that do not wait for one answer before they send the next request. */
 export interface Pipelining {
@@ -28,8 +24,8 @@ export interface Pipelining {
 export function createPipelining(): Pipelining {
   const behind = new WeakMap<Socket, Set<ServerResponse>>()
 
-  const afterAnswers = (socket: HttpSocket, proceed: () => void) => {
-    const earlier = socket._httpMessage
+  const afterAnswers = (socket: Socket, proceed: () => void) => {
+    const earlier = answerOn(socket)
     if (!earlier) {
       proceed()
       return false
@@ -51,8 +47,8 @@ export function createPipelining(): Pipelining {
       // Only an answer that has to wait for others has no socket yet.
       if (response.socket !== null) return false
       // Node itself refuses a request without Host and says that this was the last answer, but reads on.
-      const earlier = (socket as HttpSocket)._httpMessage
-      if (earlier?._last && earlier.writableEnded) return true
+      const earlier = answerOn(socket)
+      if (earlier && isLast(earlier) && earlier.writableEnded) return true
       const waiting = behind.get(socket) ?? new Set()
       if (waiting.size >= MAX_BEHIND) {
         socket.destroy()

@@ -58,7 +58,13 @@ async function start(t: Test) {
     kafka: kafka.url,
     upstream: upstream.url,
     sidecars: 0,
-    env: { MAX_STALENESS: `${MAX_STALENESS_MS}ms`, PUBLISH_TIMEOUT: '3s', ROUTES_FILE: routes, DATA_DIR: folder },
+    env: {
+      MAX_STALENESS: `${MAX_STALENESS_MS}ms`,
+      FEED_FALLBACK_AFTER: '1s',
+      PUBLISH_TIMEOUT: '3s',
+      ROUTES_FILE: routes,
+      DATA_DIR: folder,
+    },
   })
   const alone = () => deployment.startSidecar({ FEED_TOKEN: '' })
   return { kafka, deployment, alone, issuer: deployment.issuers[0]!.url }
