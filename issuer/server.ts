@@ -48,6 +48,8 @@ export interface ServerRules extends Rules {
   rateLimits: RateLimits
   /** Certificate and key, for HTTPS. */
   tls?: SecureContextOptions | undefined
+  /** How long a client may take nothing of an answer that waits for it: milliseconds. */
+  stallMs?: number
 }
 
 /** What the server stands on. */
@@ -57,7 +59,7 @@ export interface ServerParts extends Parts {
   metrics: Metrics
 }
 
-/** How long a client may take nothing of an answer that waits for it: milliseconds. */
+/** Unless the rules say otherwise. */
 const STALL_TIMEOUT_MS = 60_000
 
 /** The whole issuer over HTTP: the use cases, then the hooks in the order in which a request meets them, then routes. */
@@ -68,7 +70,7 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
   const sendTokens = createSendTokens(refreshCookie, clock)
 
   const app = createApp(log, rules)
-  giveUpStalledClients(app.server as Server, STALL_TIMEOUT_MS)
+  giveUpStalledClients(app.server as Server, rules.stallMs ?? STALL_TIMEOUT_MS)
   addRequestLog(app, metrics)
   addMessageChecks(app)
   await addSecurityHeaders(app)
