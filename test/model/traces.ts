@@ -141,4 +141,21 @@ export const TRACES: { name: string; variant?: keyof typeof VARIANTS; run: Run }
       ],
     },
   },
+  {
+    name: 'a log that loses its end after a sidecar began to read it: it is compared once that sidecar is fresh',
+    run: {
+      partitions: 1,
+      apartMs: 0,
+      commands: [
+        ['logout', 0, 0, false],
+        ['tick', 6001],
+        ['live', 300, 1],
+        ['restart', 0],
+        ['lose', 0, 3],
+        ['tick', 100_000],
+        ['tick', 26_000],
+        ['deliver', 0, 'done'],
+      ],
+    },
+  },
 ]
