@@ -10,8 +10,6 @@ import type { SettingsOptions } from './settings.ts'
 import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
 
-keepCompiledCode(process.env)
-
 // Password hashing runs on libuv's pool, and so do DNS and file access: a thread for each core, and some to spare.
 process.env.UV_THREADPOOL_SIZE ||= String(Math.max(4, availableParallelism() + 2))
 
@@ -32,6 +30,7 @@ const program = new Command('sallyport')
   .description('Stateless JWTs with a logout that works.')
   .version(packageJson.version)
   .addHelpText('after', '\nEvery setting is an environment variable: `sallyport settings` lists them.')
+  .hook('preAction', (_program, command) => keepCompiledCode(process.env, command.name()))
 
 program
   .command('start')

@@ -126,6 +126,15 @@ test('the runner: another reporter of tap', async (t) => {
   t.equal(lastLine(child), '3 passed, 1 failed')
 })
 
+test('the runner: help is given before anything is started', async (t) => {
+  for (const option of ['--help', '-h']) {
+    const child = run(t, { 'a.test.ts': failing }, { TEST_SERVERS_MISSING: 'redis', TEST_REDIS_URL: '' }, [option])
+    t.equal((await child.waitForExit(90_000)).code, 0)
+    t.match(child.stdout(), /^Usage: npm test .*TEST_MONGO_URL, TEST_REDIS_URL, TEST_KAFKA_BROKERS/s)
+    t.equal(child.stderr(), '')
+  }
+})
+
 test('the runner: a file that is not there', async (t) => {
   const child = run(t, { 'a.test.ts': passing }, {}, ['test/no-such.test.ts'])
   t.equal((await child.waitForExit(90_000)).code, 1)

@@ -16,8 +16,17 @@ import { serversRequired, sharedServers } from './servers/shared.ts'
 import { missingVariable, ServerUnavailable } from './servers/sources.ts'
 import { guardFolder, guardPid } from './servers/watchdog.ts'
 
-// npm test [-- files, folders or options of tap]: prepares the servers, starts one of each for all tests, runs tap and
-// ends with a line `N passed, N failed`.
+const HELP = `Usage: npm test [-- file, folder or option of tap ...]
+
+Prepares the servers, starts one of each for all tests, runs tap and ends with a line \`N passed, N failed\`.
+Without a file or a folder: every *.test.ts under test/. Options of tap: \`npx tap --help\`.
+
+  npm test -- test/sidecar                     the tests of a folder
+  npm test -- test/run.test.ts --only          tests that are marked in a file
+  npm test -- --reporter=base                  as tap itself shows them
+
+Servers: TEST_MONGO_URL, TEST_REDIS_URL, TEST_KAFKA_BROKERS name some that run already; else Docker, programs on the
+PATH, or the package registries. With CI or SALLYPORT_REQUIRE_SERVERS set, a test that is skipped is a failure.`
 
 const root = join(import.meta.dirname, '..')
 const bin = join(root, 'node_modules', '.bin')
@@ -153,6 +162,10 @@ function summarize(reader: TapReader, tapCode: number): number {
 }
 
 async function main(): Promise<number> {
+  if (process.argv.includes('--help') || process.argv.includes('-h')) {
+    say(HELP)
+    return 0
+  }
   const { options, files } = readArguments(process.argv.slice(2))
   const reader = createTapReader(hasOwnReporter(options) ? () => {} : say)
   const env: Record<string, string> = {}

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
+import { eventually } from '../helpers/eventually.ts'
 import { startNode } from '../helpers/process.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -64,4 +66,17 @@ test('whoever reads settings says where they are listed', async (t) => {
     t.match(stdout, new RegExp(`Example:\n {2}.*sallyport ${role}\n`), role)
   }
   t.notMatch((await sallyport(t, 'clients', 'create', '--help')).stdout, /default: \[\]/)
+})
+
+test('compiled code is kept where servers run, and nowhere that a command was only tried', async (t) => {
+  const DATA_DIR = join(temporaryFolder(t), 'data')
+  const start = (...args: string[]) =>
+    startNode(t, PROGRAM, { args, env: { DATA_DIR, NODE_COMPILE_CACHE: '', DEMO_PORT: '0' } })
+  for (const args of [['help'], ['settings'], ['demo', '--help'], ['check', 'nothing.yaml']]) {
+    await start(...args).waitForExit(60_000)
+    t.throws(() => readdirSync(DATA_DIR), { code: 'ENOENT' }, args.join(' '))
+  }
+  const demo = start('demo')
+  await eventually(() => readdirSync(join(DATA_DIR, 'compile-cache')).length > 0, { message: 'compiled code' })
+  await demo.kill('SIGTERM')
 })
