@@ -6,6 +6,7 @@ import type { CheckOptions } from './check.ts'
 import { keepCompiledCode } from './compile-cache.ts'
 import { describeFailure } from './failure.ts'
 import { addHelpCommand, shortenErrors } from './help.ts'
+import { markKeyIds } from './key-ids.ts'
 import type { SettingsOptions } from './settings.ts'
 import type { CreateOptions, ListOptions } from './users.ts'
 import type { ExportUsersOptions, ImportUsersOptions } from './users-import.ts'
@@ -258,7 +259,7 @@ keys
 
 addHelpCommand(program)
 shortenErrors(program)
-await program.parseAsync()
+await program.parseAsync(markKeyIds(process.argv))
 
 /** Ends with one clear line for each thing that is wrong and exit code 1, never with a stack trace. */
 function run<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
