@@ -136,8 +136,7 @@ async function start(base: Base): Promise<RunningSidecar> {
   })
   every(SWEEP_MS, lifecycle, () => {
     const nowMs = clock.now()
-    // What has outlived its token stays only while a logout would be heard of.
-    openStreams.sweep(nowMs, freshness.isFresh(nowMs) ? settings.STREAM_GRACE : 0)
+    openStreams.sweep(nowMs, { isFresh: freshness.isFresh(nowMs), graceMs: settings.STREAM_GRACE })
     // An own clock that is ahead for a while must not make forgotten what still matters: the issuers' has to agree.
     revocations.sweep(Math.floor(Math.min(nowMs, freshness.completeUntil()) / 1000))
     keys.expire()

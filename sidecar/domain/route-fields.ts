@@ -96,7 +96,7 @@ export const ROUTE_FIELDS: Record<string, RouteField> = {
     read: (value) => (value === 'closed' || value === 'open' ? { staleness: value } : undefined),
     expects: 'closed or open',
     meaning:
-      'When it cannot be known whether the token was revoked: `closed` answers 503, `open` serves, counts and logs it.',
+      'When it cannot be known whether the token was revoked: `closed` answers 503 and ends what is open, `open` serves, counts and logs it.',
     schema: { enum: ['closed', 'open'], default: DEFAULT_ROUTE.staleness },
   },
   upstream: {

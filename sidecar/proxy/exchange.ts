@@ -17,6 +17,7 @@ export interface Abortable {
 const END_PROBLEM: Record<EndReason, ProblemCode> = {
   revoked: 'token_invalid',
   expired: 'token_invalid',
+  revocations_stale: 'revocations_stale',
   draining: 'draining',
 }
 
@@ -62,6 +63,10 @@ export class Exchange implements OpenStream {
     return this.admitted.identity
   }
 
+  get endsWhenStale(): boolean {
+    return this.identity !== undefined && this.admitted.route.staleness === 'closed'
+  }
+
   /** The client has its answer, another than the upstream's, or has gone: nothing of the upstream's is wanted any more. */
   get isOver(): boolean {
     return this.#closed || this.outcome !== 'served'
@@ -88,7 +93,9 @@ export class Exchange implements OpenStream {
     this.#endTunnel = end
   }
 
+  /** Only the first reason counts: a tunnel has a moment for its farewell, and may be found once more in that time. */
   end(reason: EndReason): void {
+    if (this.isOver) return
     if (!this.#endTunnel) {
       this.fail(END_PROBLEM[reason], 'ended', reason)
       return

@@ -5,7 +5,7 @@ import type { Identity } from '../domain/decide.ts'
 import { createYoungStreams, type Linked } from './young-streams.ts'
 
 /** Why a connection is ended before its time. */
-export type EndReason = 'revoked' | 'expired' | 'draining'
+export type EndReason = 'revoked' | 'expired' | 'revocations_stale' | 'draining'
 
 /** A request that is being answered, or a tunnel: whatever a token has opened. */
 export interface OpenStream extends Linked {
@@ -13,6 +13,8 @@ export interface OpenStream extends Linked {
   readonly identity: Identity | undefined
   /** When it was let in: milliseconds since the epoch. */
   readonly openedMs: number
+  /** Whether it may not go on when it can't be known who has logged out. */
+  readonly endsWhenStale: boolean
   /** Ends it; may be called more than once. */
   end(reason: EndReason): void
 }
@@ -24,10 +26,12 @@ export interface OpenStreams {
   cut(revocation: Revocation): void
   endAll(reason: EndReason): void
   /**
-   * Ends what has expired; to be called about twice a second, see {@link SETTLE_MS}.
-   * @param graceMs how long a stream may outlive its token: milliseconds
+   * Ends what has expired, and what may not go on without knowing who has logged out once that is not known for
+   * {@link STALE_MS}; to be called about twice a second, see {@link SETTLE_MS}.
+   * @param known `isFresh`: whether a revocation would have been heard of; `graceMs`: how long a stream may outlive its
+   * token while that is so: milliseconds
    */
-  sweep(nowMs: number, graceMs?: number): void
+  sweep(nowMs: number, known: { isFresh: boolean; graceMs: number }): void
   readonly size: number
 }
 
@@ -37,6 +41,12 @@ export interface OpenStreams {
  */
 export const SETTLE_MS = 1000
 
+/**
+ * How long nothing has to be known until streams end: milliseconds. A process that stood still finds what it missed in its
+ * sockets when it goes on, a moment after its timers.
+ */
+export const STALE_MS = 1000
+
 /** How many streams are ended before other work gets its turn. */
 const BATCH = 250
 
@@ -45,6 +55,7 @@ export function createOpenStreams(): OpenStreams {
   const settled = new Set<OpenStream>()
   const bySession = createIndex((claims) => claims.sid)
   const byUser = createIndex((claims) => claims.sub)
+  let staleSinceMs = Infinity
 
   const isOpen = (stream: OpenStream) => stream.isYoung || settled.has(stream)
 
@@ -81,15 +92,24 @@ export function createOpenStreams(): OpenStreams {
     endAll(reason) {
       for (const stream of [...young, ...settled]) stream.end(reason)
     },
-    sweep(nowMs, graceMs = 0) {
+    sweep(nowMs, { isFresh, graceMs }) {
+      staleSinceMs = isFresh ? Infinity : Math.min(staleSinceMs, nowMs)
       for (const stream of young) {
         // They stand in the order in which they came; a clock that was set back must not keep a stream young for ever.
         if (stream.openedMs > nowMs - SETTLE_MS && stream.openedMs <= nowMs) break
         settle(stream)
       }
-      const isOver = ({ claims }: Identity) => nowMs >= refusedFrom(claims.exp) + graceMs
-      const expired = [...settled].filter(({ identity }) => identity && isOver(identity))
-      endEach(expired, 'expired')
+      const outlivesMs = isFresh ? graceMs : 0
+      const isOver = ({ claims }: Identity) => nowMs >= refusedFrom(claims.exp) + outlivesMs
+      endEach(
+        [...settled].filter(({ identity }) => identity && isOver(identity)),
+        'expired',
+      )
+      if (nowMs - staleSinceMs < STALE_MS) return
+      endEach(
+        [...settled].filter(({ endsWhenStale }) => endsWhenStale),
+        'revocations_stale',
+      )
     },
     get size() {
       return young.size + settled.size

@@ -5,10 +5,14 @@ import type { EndReason } from './open-streams.ts'
 import { responseHeaders } from './response-headers.ts'
 import { closeFrame, FrameBoundary } from './websocket-frames.ts'
 
-/** The close codes of RFC 6455 section 7.4; 4000 and up are an application's, 4401 in the likeness of 401. */
+/**
+ * The close codes of RFC 6455 section 7.4 and of IANA's registry (1013: try again later); 4000 and up are an
+ * application's, 4401 in the likeness of 401.
+ */
 const CLOSE: Record<EndReason, [code: number, reason: string]> = {
   revoked: [4401, 'token revoked'],
   expired: [4401, 'token expired'],
+  revocations_stale: [1013, 'revocations stale'],
   draining: [1001, 'going away'],
 }
 

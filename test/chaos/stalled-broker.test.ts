@@ -1,10 +1,13 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { LEEWAY_S } from '../../shared/clock.ts'
 import { call, login, logout, register, statusThrough } from '../helpers/client.ts'
 import { type Running, ready, startDeployment } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { createLongLivedService, type LongLivedKind, openLongLived } from '../helpers/long-lived.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { temporaryFolder } from '../helpers/stores.ts'
@@ -13,7 +16,13 @@ import type { Server } from '../servers/server.ts'
 
 const MAX_STALENESS_MS = 3000
 const BOUND_MS = MAX_STALENESS_MS + LEEWAY_S * 1000
-const ROUTES = 'routes:\n  - name: open\n    path: /open\n    staleness: open\n'
+const KINDS: LongLivedKind[] = ['websocket', 'events']
+
+/** One route that is served whatever is known, and those of what stays open. */
+const routesTo = (longLived: string) => [
+  { name: 'open', path: '/open', staleness: 'open' },
+  ...KINDS.map((kind) => ({ path: `/${kind}`, upstream: longLived })),
+]
 
 interface Observed {
   /** When the request began, and when it was answered: milliseconds since the Unix epoch. */
@@ -45,6 +54,32 @@ function watch({ url }: Running, token: string): { seen: Observed[]; stop(): Pro
   }
 }
 
+/** A service whose answers have no end. @returns its address */
+async function startLongLived(t: Test): Promise<string> {
+  const { server } = createLongLivedService()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Opens one of each kind. @returns the codes with which they end, and when the last one does */
+async function openEach(t: Test, { url }: Running, token: string) {
+  const all = await Promise.all(KINDS.map((kind) => openLongLived(url, kind, token)))
+  t.teardown(() => {
+    for (const one of all) one.destroy()
+  })
+  const ends = Promise.all(all.map(({ ended }) => ended))
+  return {
+    areOpen: () => all.every((one) => one.isOpen()),
+    codes: async () => (await ends).map(({ code }) => code),
+    endedAt: async () => performance.timeOrigin + Math.max(...(await ends).map(({ atMs }) => atMs)),
+  }
+}
+
 /** A broker of its own, an issuer, a sidecar that has Kafka alone, and one with the issuer's stream to fall back on. */
 async function start(t: Test) {
   const kafka = await startKafka()
@@ -52,7 +87,7 @@ async function start(t: Test) {
   const upstream = await startRecordingUpstream(t)
   const folder = temporaryFolder(t)
   const routes = join(folder, 'routes.yaml')
-  writeFileSync(routes, ROUTES)
+  writeFileSync(routes, JSON.stringify({ routes: routesTo(await startLongLived(t)) }))
   const deployment = await startDeployment(t, {
     ...(await productionServers()),
     kafka: kafka.url,
@@ -119,6 +154,12 @@ async function endure(
   await eventually(async () => (await statusThrough(sidecar.url, before!.access_token)) === 401)
   await eventually(async () => (await statusThrough(sidecar.url, kept!.access_token)) === 200)
 
+  const open = {
+    kept: await openEach(t, sidecar, kept!.access_token),
+    meanwhile: await openEach(t, sidecar, meanwhile!.access_token),
+    keptWithFallback: await openEach(t, fallingBack, kept!.access_token),
+    meanwhileWithFallback: await openEach(t, fallingBack, meanwhile!.access_token),
+  }
   const watching = { kept: watch(sidecar, kept!.access_token), meanwhile: watch(sidecar, meanwhile!.access_token) }
   await outage.begin(kafka)
   const stalledAt = Date.now()
@@ -132,12 +173,17 @@ async function endure(
     message: 'the stream of the issuer tells of it',
   })
   t.equal(await metricOf(fallingBack, 'revocation_feed_stream_open'), 1)
+  t.same(await open.meanwhileWithFallback.codes(), [4401, 0], 'and ends what is open')
 
   const late = () => watching.kept.seen.filter(({ beganAt }) => beganAt >= stalledAt + BOUND_MS)
   await eventually(() => late().length >= 200, { within: 60_000, message: 'requests after the bound' })
   await eventually(async () => (await statusThrough(fallingBack.url, kept!.access_token)) === 200, {
     message: 'it serves while the other one refuses',
   })
+  for (const those of [open.kept, open.meanwhile]) {
+    t.same(await those.codes(), [1013, 0], 'nothing stays open where nobody can tell who was logged out')
+  }
+  t.ok(open.keptWithFallback.areOpen())
   await whileStale(t, sidecar, { kept: kept!.access_token, revoked: before!.access_token })
   await outage.meanwhile?.()
 
@@ -159,7 +205,8 @@ async function endure(
   t.ok(first.beganAt <= duringOutage[0]!.beganAt, 'the first refusal is within the bound')
   t.comment(
     `measured: first refusal ${first.beganAt - stalledAt} ms after the broker ${outage.name}, bound ${BOUND_MS} ms; ` +
-      `${duringOutage.length} requests refused after it`,
+      `${duringOutage.length} requests refused after it; what was open ended after ` +
+      `${((await open.meanwhile.endedAt()) - stalledAt).toFixed(0)} ms`,
   )
 }
 

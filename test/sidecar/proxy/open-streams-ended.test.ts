@@ -1,6 +1,8 @@
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, connect } from 'node:net'
 import { type Test, test } from 'tap'
+import type { ProblemCode } from '../../../shared/problem.ts'
+import type { EndReason } from '../../../sidecar/proxy/open-streams.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { startRawUpstream } from '../../helpers/raw-http.ts'
 import { startProxy } from '../../helpers/sidecar-proxy.ts'
@@ -15,8 +17,8 @@ interface Kind {
   body?: string
   /** What the client has before the end. */
   before: string
-  /** The client gets this after all, rather than seeing its answer broken off. */
-  status?: number
+  /** The client is told after all, rather than seeing its answer broken off. */
+  told?: boolean
   /** The end would otherwise look like the answer's. */
   reset?: boolean
 }
@@ -26,20 +28,20 @@ const KINDS: Kind[] = [
   { name: 'a download with a length', head: 'GET /length HTTP/1.1', before: 'part' },
   { name: 'a download in chunks', head: 'GET /chunks HTTP/1.1', before: 'part' },
   { name: 'a download without a length (HTTP/1.0)', head: 'GET /chunks HTTP/1.0', before: 'part', reset: true },
-  { name: 'a request that waits for its answer', head: 'GET /silent HTTP/1.1', before: '', status: 401 },
+  { name: 'a request that waits for its answer', head: 'GET /silent HTTP/1.1', before: '', told: true },
   {
     name: 'an upload with a length',
     head: 'POST /silent HTTP/1.1\r\nContent-Length: 1000',
     body: 'half',
     before: '',
-    status: 401,
+    told: true,
   },
   {
     name: 'an upload in chunks',
     head: 'POST /silent HTTP/1.1\r\nTransfer-Encoding: chunked',
     body: '4\r\nhalf\r\n',
     before: '',
-    status: 401,
+    told: true,
   },
   {
     name: 'an upload that is being answered',
@@ -51,10 +53,37 @@ const KINDS: Kind[] = [
 
 const EXP = Math.floor(Date.now() / 1000) + 600
 
-const WAYS: [reason: 'revoked' | 'expired', end: (proxy: Proxy) => void][] = [
-  ['revoked', (proxy) => proxy.revoke({ kind: 'session', sid: 'gone', sub: 'ada', exp: EXP })],
-  ['expired', (proxy) => proxy.openStreams.sweep((EXP + 5) * 1000)],
+const KNOWN = { isFresh: true, graceMs: 0 }
+const UNKNOWN = { isFresh: false, graceMs: 0 }
+
+interface Way {
+  reason: EndReason
+  /** What a client is told whose answer has not begun. */
+  answer: [status: number, code: ProblemCode]
+  end(proxy: Proxy): void
+}
+
+const WAYS: Way[] = [
+  {
+    reason: 'revoked',
+    answer: [401, 'token_invalid'],
+    end: (proxy) => proxy.revoke({ kind: 'session', sid: 'gone', sub: 'ada', exp: EXP }),
+  },
+  {
+    reason: 'expired',
+    answer: [401, 'token_invalid'],
+    end: (proxy) => proxy.openStreams.sweep((EXP + 5) * 1000, KNOWN),
+  },
+  {
+    reason: 'revocations_stale',
+    answer: [503, 'revocations_stale'],
+    end(proxy) {
+      for (const ms of [0, 500, 1000]) proxy.openStreams.sweep((EXP - 60) * 1000 + ms, UNKNOWN)
+    },
+  },
 ]
+
+const OPEN = { name: 'open', path: '/open/**', staleness: 'open' } as const
 
 /** Sends one request and keeps what comes back, until the end. */
 function ask(t: Test, proxy: Proxy, { head, body = '' }: Pick<Kind, 'head' | 'body'>, claims: object) {
@@ -76,39 +105,40 @@ function ask(t: Test, proxy: Proxy, { head, body = '' }: Pick<Kind, 'head' | 'bo
   return { socket, closed, text: () => text }
 }
 
-for (const [reason, end] of WAYS) {
+for (const { reason, answer, end } of WAYS) {
   for (const kind of KINDS) {
-    test(`${kind.name} ends when its token is ${reason}, on both sides; others stay`, async (t) => {
+    test(`${kind.name} is ended (${reason}) on both sides; others stay`, async (t) => {
       let more = () => {}
       const upstream = await startRawUpstream(t, (request, response) => {
         // Its own connection ends without an answer.
         response.on('error', () => {})
         if (request.url === '/length') response.writeHead(200, { 'content-length': 1000 })
-        if (request.url !== '/silent') response.write(request.url === '/events' ? 'data: 1\n\n' : 'part')
-        if (request.url === '/events' && request.headers['x-user-id'] === 'bob') {
+        if (request.url !== '/silent') response.write(request.url!.endsWith('/events') ? 'data: 1\n\n' : 'part')
+        if (request.headers['x-user-id'] === 'bob') {
           more = () => void response.write('data: more\n\n')
         }
       })
-      const proxy = await startProxy(t, upstream.url)
-      const kept = ask(t, proxy, KINDS[0]!, { sub: 'bob', sid: 'kept', exp: EXP + 60 })
+      const proxy = await startProxy(t, upstream.url, { routes: [OPEN] })
+      const kept = ask(t, proxy, { head: 'GET /open/events HTTP/1.1' }, { sub: 'bob', sid: 'kept', exp: EXP + 60 })
       const gone = ask(t, proxy, kind, { sub: 'ada', sid: 'gone', exp: EXP })
       await eventually(() => upstream.requests.length === 2 && kept.text().includes('data: 1'), { within: 60_000 })
       await eventually(() => gone.text().includes(kind.before), { within: 60_000 })
       if (reason === 'expired') {
         // Old enough for the indexes, and not yet over.
-        proxy.openStreams.sweep((EXP + 5) * 1000 - 1)
+        proxy.openStreams.sweep((EXP + 5) * 1000 - 1, KNOWN)
         t.equal(proxy.openStreams.size, 2)
       }
       end(proxy)
 
-      if (kind.status === undefined) {
+      if (!kind.told) {
         const error = await gone.closed
         t.match(gone.text(), /^HTTP\/1\.[01] 200 /)
         t.notMatch(gone.text(), /\r\n0\r\n/, 'no end is claimed')
         if (kind.reset) t.equal(error, 'ECONNRESET')
       } else {
-        await eventually(() => gone.text().includes('token_invalid'), { within: 60_000 })
-        t.ok(gone.text().startsWith(`HTTP/1.1 ${kind.status} `))
+        await eventually(() => gone.text().includes(answer[1]), { within: 60_000 })
+        t.ok(gone.text().startsWith(`HTTP/1.1 ${answer[0]} `))
+        t.equal(/^Retry-After: \d+\r$/m.test(gone.text()), answer[0] === 503)
         if (kind.body) await gone.closed
       }
       await eventually(() => upstream.sockets.size === 1, { within: 60_000, message: 'the service sees the end' })
@@ -130,8 +160,8 @@ test('the refusal that an upload gets is not broken off by what comes after it',
   const upload = { head: 'POST /silent HTTP/1.1\r\nContent-Length: 8', body: 'half' }
   const gone = ask(t, proxy, upload, { sub: 'ada', sid: 'gone', exp: EXP })
   await eventually(() => upstream.requests.length === 1, { within: 20_000 })
-  for (let look = 0; look < 2; look++) proxy.openStreams.sweep((EXP + 5) * 1000)
-  for (const [, end] of WAYS) end(proxy)
+  for (let look = 0; look < 2; look++) proxy.openStreams.sweep((EXP + 5) * 1000, KNOWN)
+  for (const { end } of WAYS) end(proxy)
   gone.socket.write('rest')
   t.equal(await gone.closed, undefined)
   t.match(gone.text(), /^HTTP\/1\.1 401 .*"code":"token_invalid"}\s*$/s)

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startIssuer } from '../../../issuer/main.ts'
@@ -63,8 +65,8 @@ async function start(t: Test) {
   }
 }
 
-async function openSocket(t: Test, { url }: { url: string }, token: string) {
-  const socket = new WebSocket(url.replace('http', 'ws'), { headers: { authorization: `Bearer ${token}` } })
+async function openSocket(t: Test, { url }: { url: string }, token: string, path = '/') {
+  const socket = new WebSocket(url.replace('http', 'ws') + path, { headers: { authorization: `Bearer ${token}` } })
   t.teardown(() => socket.terminate())
   const closed = new Promise<string>((resolve) => {
     socket.once('close', (code, reason) => resolve(`${code} ${reason}`))
@@ -118,4 +120,28 @@ test('STREAM_GRACE holds only while a revocation would be heard of', async (t) =
   t.ok(isOpen)
   place.advance(3_600_000)
   t.equal(await end, '4401 token expired')
+})
+
+test('what is open ends when nobody could tell of a logout any more, but where the route says staleness: open', async (t) => {
+  const place = await start(t)
+  const ROUTES_FILE = join(temporaryFolder(t), 'routes.yaml')
+  writeFileSync(ROUTES_FILE, 'routes: [{ path: /open, staleness: open }, { path: /public, access: public }]')
+  const sidecar = await place.sidecar({ MAX_STALENESS: '20s', ROUTES_FILE })
+  const { access_token } = await place.log()
+  const [ended, kept, nobodys] = await Promise.all([
+    openSocket(t, sidecar, access_token),
+    openSocket(t, sidecar, access_token, '/open'),
+    openSocket(t, sidecar, access_token, '/public'),
+  ])
+  await place.issuer.close()
+  place.advance(21_000)
+  t.equal(await ended.closed, '1013 revocations stale')
+  t.equal(await statusThrough(sidecar.url, access_token), 503, 'as whoever asks now is told')
+  t.same(
+    [kept, nobodys].map(({ socket }) => socket.readyState),
+    [WebSocket.OPEN, WebSocket.OPEN],
+  )
+  place.advance(TOKEN_MS)
+  t.equal(await kept.closed, '4401 token expired')
+  t.equal(nobodys.socket.readyState, WebSocket.OPEN)
 })

@@ -7,6 +7,8 @@ import { eventually } from '../../helpers/eventually.ts'
 import { sendRaw, startRawUpstream, valuesOf } from '../../helpers/raw-http.ts'
 import { startProxy } from '../../helpers/sidecar-proxy.ts'
 
+const KNOWN = { isFresh: true, graceMs: 0 }
+
 /** A service that sends every message back; it knows one subprotocol and refuses `/no`. */
 async function startEcho(t: Test) {
   const handshakes: IncomingMessage[] = []
@@ -188,13 +190,28 @@ test('both ends are closed with 4401 when the token expires', async (t) => {
   const exp = Math.floor(Date.now() / 1000) + 60
   const { socket, closed } = open(t, proxy, proxy.token({ exp }))
   await once(socket, 'open')
-  proxy.openStreams.sweep((exp + 5) * 1000 - 1)
+  proxy.openStreams.sweep((exp + 5) * 1000 - 1, KNOWN)
   socket.send('a')
   await once(socket, 'message')
-  proxy.openStreams.sweep((exp + 5) * 1000)
+  proxy.openStreams.sweep((exp + 5) * 1000, KNOWN)
   t.same(await closed, [4401, 'token expired'])
   await eventually(() => echo.closes.length === 1)
   t.same(echo.closes, [[4401, 'token expired']])
+})
+
+test('both ends are closed with 1013 when it is not known who has logged out', async (t) => {
+  const echo = await startEcho(t)
+  const proxy = await startProxy(t, echo.url)
+  const { socket, closed } = open(t, proxy, proxy.token())
+  await once(socket, 'open')
+  const nowMs = Date.now() + 2000
+  for (const ms of [0, 500, 1000]) proxy.openStreams.sweep(nowMs + ms, { isFresh: false, graceMs: 0 })
+  // What comes while the ends take leave of each other changes nothing.
+  proxy.openStreams.sweep(nowMs + 3_600_000, KNOWN)
+  t.same(await closed, [1013, 'revocations stale'])
+  await eventually(() => echo.closes.length === 1 && proxy.openStreams.size === 0)
+  t.same(echo.closes, [[1013, 'revocations stale']])
+  t.match(await proxy.metrics.metrics(), /outcome="ended",reason="revocations_stale"\} 1/)
 })
 
 test('in the middle of a frame the rest is let through before the Close, or both are cut', async (t) => {
