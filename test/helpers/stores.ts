@@ -17,6 +17,7 @@ import { type Clock, systemClock } from '../../shared/clock.ts'
 import { createLifecycle, type Lifecycle } from '../../shared/lifecycle.ts'
 import { createLog } from '../../shared/log.ts'
 import { missingShared, sharedUrl } from '../servers/shared.ts'
+import { dropDatabase } from './drop-database.ts'
 import { eventually } from './eventually.ts'
 import { uniqueName } from './unique-name.ts'
 
@@ -61,7 +62,7 @@ export async function serversPlace(t: Test): Promise<Place> {
   database.pathname = `/${name}`
   t.teardown(async () => {
     const client = new MongoClient(database.href)
-    await client.db().dropDatabase()
+    await dropDatabase(client.db())
     await client.close()
     const redis = new Redis(redisUrl)
     for await (const keys of redis.scanStream({ match: `${name}:*`, count: 1000 })) {

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { MongoClient } from 'mongodb'
 import type { Test } from 'tap'
+import { dropDatabase } from '../helpers/drop-database.ts'
 
 /** What is in a store: rows by table, or documents by collection. */
 export type Contents = Record<string, object[]>
@@ -43,7 +44,7 @@ export function sqliteContents(t: Test, dataDir: string): StoredContents {
 export async function mongoContents(t: Test, url: string): Promise<() => Promise<Contents>> {
   const client = await MongoClient.connect(url, { serverSelectionTimeoutMS: 5000 })
   t.teardown(async () => {
-    await client.db().dropDatabase()
+    await dropDatabase(client.db())
     await client.close()
   })
   return async () => {

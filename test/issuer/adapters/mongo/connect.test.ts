@@ -16,6 +16,7 @@ import { createMongoSigningKeys } from '../../../../issuer/adapters/mongo/signin
 import { createMongoUsers } from '../../../../issuer/adapters/mongo/users.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
 import { SettingsError } from '../../../../shared/settings.ts'
+import { dropDatabase } from '../../../helpers/drop-database.ts'
 import { durableCalls } from '../../../helpers/stores.ts'
 import { uniqueName } from '../../../helpers/unique-name.ts'
 import { missingShared, sharedUrl } from '../../../servers/shared.ts'
@@ -97,7 +98,7 @@ test('every write asks for a majority, and each read for what it has to prove', 
   }
   const { client, db } = createMongoClient(url.href)
   t.teardown(async () => {
-    await db.dropDatabase()
+    await dropDatabase(db)
     await client.close()
   })
   const sent: { commandName: string; command: Record<string, unknown> }[] = []

@@ -2,6 +2,7 @@ import { type CommandStartedEvent, type Db, MongoClient, MongoNetworkError, Mong
 import { type Test, test } from 'tap'
 import { createReadById } from '../../../../issuer/adapters/mongo/gathered-reads.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
+import { dropDatabase } from '../../../helpers/drop-database.ts'
 import { uniqueName } from '../../../helpers/unique-name.ts'
 import { missingShared, sharedUrl } from '../../../servers/shared.ts'
 
@@ -17,7 +18,7 @@ async function build(t: Test) {
   const client = new MongoClient(await sharedUrl('mongo'), { monitorCommands: true })
   const db = client.db(uniqueName('gathered'))
   t.teardown(async () => {
-    await db.dropDatabase().catch(() => {})
+    await dropDatabase(db).catch(() => {})
     await client.close()
   })
   const things = db.collection<Thing>('things')
