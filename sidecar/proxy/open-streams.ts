@@ -64,6 +64,9 @@ export function createOpenStreams(): OpenStreams {
     if (streams.length > 0) setImmediate(endEach, streams, reason)
   }
 
+  const endSettled = (isMeant: (stream: OpenStream) => boolean, reason: EndReason) =>
+    endEach([...settled].filter(isMeant), reason)
+
   const candidates = (revocation: Revocation): Iterable<OpenStream> => {
     if (revocation.kind === 'session') return bySession.get(revocation.sid)
     return revocation.kind === 'user' ? byUser.get(revocation.sub) : settled
@@ -101,15 +104,8 @@ export function createOpenStreams(): OpenStreams {
       }
       const outlivesMs = isFresh ? graceMs : 0
       const isOver = ({ claims }: Identity) => nowMs >= refusedFrom(claims.exp) + outlivesMs
-      endEach(
-        [...settled].filter(({ identity }) => identity && isOver(identity)),
-        'expired',
-      )
-      if (nowMs - staleSinceMs < STALE_MS) return
-      endEach(
-        [...settled].filter(({ endsWhenStale }) => endsWhenStale),
-        'revocations_stale',
-      )
+      endSettled(({ identity }) => identity !== undefined && isOver(identity), 'expired')
+      if (nowMs - staleSinceMs >= STALE_MS) endSettled(({ endsWhenStale }) => endsWhenStale, 'revocations_stale')
     },
     get size() {
       return young.size + settled.size

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { test } from 'tap'
 import { login, logout, register, statusThrough } from '../helpers/client.ts'
 import { ready, startRole } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { createLongLivedService, type LongLivedKind, openLongLived, openMany } from '../helpers/long-lived.ts'
+import { serve } from '../helpers/serve.ts'
 import { temporaryFolder } from '../helpers/stores.ts'
 
 /** For each kind. `npm run bench:soak` has 5,000 of each. */
@@ -15,12 +14,7 @@ test(`${COUNT} WebSockets and ${COUNT} event streams of one user end with a logo
   timeout: 300_000,
 }, async (t) => {
   const { server, closeCodes } = createLongLivedService()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
+  const service = await serve(t, server)
   const common = {
     FEED_TOKEN: 'a feed token that only the tests know',
     DATA_DIR: temporaryFolder(t),
@@ -40,7 +34,7 @@ test(`${COUNT} WebSockets and ${COUNT} event streams of one user end with a logo
     ISSUER_INTERNAL_URL: issuer.url,
     SIDECAR_PORT: '0',
     SIDECAR_ADMIN_PORT: '0',
-    UPSTREAM: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    UPSTREAM: service,
   })
   await ready(sidecar.adminUrl)
   const [mine, others] = [await register(issuer.url), await register(issuer.url)]

@@ -1,25 +1,13 @@
-import { once } from 'node:events'
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type Test, test } from 'tap'
+import { test } from 'tap'
 import { call } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { type KeptConnection, useConnection } from '../helpers/keep-alive-client.ts'
 import { startOpenSidecar } from '../helpers/open-sidecar.ts'
+import { serve } from '../helpers/serve.ts'
 
 const CLIENTS = 32
 const DEADLINE = { within: 60_000 }
-
-async function startService(t: Test, listener: RequestListener): Promise<string> {
-  const server = createServer(listener)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 // Whoever waited for it would be seen: it is longer than the test.
 const DRAIN_DEADLINE = '10m'
@@ -71,7 +59,7 @@ const requestsOf = (connections: KeptConnection[]) => connections.flatMap(({ req
 
 test('SIGTERM under load, clients that look at /readyz: not one request is lost', { timeout: 300_000 }, async (t) => {
   const service = answering()
-  const sidecar = await startOpenSidecar(t, await startService(t, service.listener), {
+  const sidecar = await startOpenSidecar(t, await serve(t, createServer(service.listener)), {
     DRAIN_DELAY: '8s',
     DRAIN_DEADLINE,
   })
@@ -101,7 +89,7 @@ test('SIGTERM under load, clients that do not care: what has been accepted is an
   timeout: 300_000,
 }, async (t) => {
   const service = answering()
-  const sidecar = await startOpenSidecar(t, await startService(t, service.listener), { DRAIN_DEADLINE })
+  const sidecar = await startOpenSidecar(t, await serve(t, createServer(service.listener)), { DRAIN_DEADLINE })
   const clients = load(sidecar.url)
   await eventually(() => clients.asked() > 1000, DEADLINE)
   const stopping = sidecar.stop('SIGTERM', 60_000)
@@ -127,11 +115,11 @@ test('a download that began before SIGTERM is finished, and its connection does 
   timeout: 300_000,
 }, async (t) => {
   const begun: ServerResponse[] = []
-  const upstream = await startService(t, (_request, response) => {
+  const service = createServer((_request, response) => {
     begun.push(response)
     response.writeHead(200, { 'content-length': 8 }).write('half')
   })
-  const sidecar = await startOpenSidecar(t, upstream, { DRAIN_DEADLINE })
+  const sidecar = await startOpenSidecar(t, await serve(t, service), { DRAIN_DEADLINE })
   let asked = 0
   const connections = Array.from({ length: 5 }, () =>
     useConnection(

@@ -1,6 +1,4 @@
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { LEEWAY_S } from '../../shared/clock.ts'
@@ -10,6 +8,7 @@ import { eventually } from '../helpers/eventually.ts'
 import { createLongLivedService, type LongLivedKind, openLongLived } from '../helpers/long-lived.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
+import { serve } from '../helpers/serve.ts'
 import { temporaryFolder } from '../helpers/stores.ts'
 import { startKafka } from '../servers/kafka.ts'
 import type { Server } from '../servers/server.ts'
@@ -54,18 +53,6 @@ function watch({ url }: Running, token: string): { seen: Observed[]; stop(): Pro
   }
 }
 
-/** A service whose answers have no end. @returns its address */
-async function startLongLived(t: Test): Promise<string> {
-  const { server } = createLongLivedService()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
 /** Opens one of each kind. @returns the codes with which they end, and when the last one does */
 async function openEach(t: Test, { url }: Running, token: string) {
   const all = await Promise.all(KINDS.map((kind) => openLongLived(url, kind, token)))
@@ -87,7 +74,7 @@ async function start(t: Test) {
   const upstream = await startRecordingUpstream(t)
   const folder = temporaryFolder(t)
   const routes = join(folder, 'routes.yaml')
-  writeFileSync(routes, JSON.stringify({ routes: routesTo(await startLongLived(t)) }))
+  writeFileSync(routes, JSON.stringify({ routes: routesTo(await serve(t, createLongLivedService().server)) }))
   const deployment = await startDeployment(t, {
     ...(await productionServers()),
     kafka: kafka.url,
