@@ -32,6 +32,9 @@ async function start(t: Test, rateLimits = 'off'): Promise<Started> {
   return { url, service: body, user: await register(url) }
 }
 
+/** Of the 300 s that a token lasts, those may be gone that its making took: a session is written, and seconds are cut. */
+const isFresh = ({ expires_in = 0 }: openid.TokenEndpointResponse): boolean => expires_in > 290 && expires_in <= 300
+
 const authentications: [name: string, of: (secret: string) => openid.ClientAuth][] = [
   ['HTTP Basic', openid.ClientSecretBasic],
   ['a secret in the body', openid.ClientSecretPost],
@@ -47,8 +50,9 @@ for (const [name, authentication] of authentications) {
     t.equal(config.serverMetadata().issuer, url)
 
     const tokens = await openid.clientCredentialsGrant(config, { scope: 'orders:read' })
-    t.match(tokens, { token_type: 'bearer', expires_in: 300, scope: 'orders:read' })
+    t.match(tokens, { token_type: 'bearer', scope: 'orders:read' })
     t.equal(tokens.refresh_token, undefined)
+    t.ok(isFresh(tokens), `${tokens.expires_in} s`)
     t.equal(tokens.expiresIn() !== undefined && tokens.expiresIn()! > 290, true)
 
     const active = await openid.tokenIntrospection(config, tokens.access_token)
@@ -78,7 +82,8 @@ test('openid-client as a first-party client: password, refresh, and revocation o
   })
   const { email: username, password } = user
   const first = await openid.genericGrantRequest(config, 'password', { username, password })
-  t.match(first, { token_type: 'bearer', expires_in: 300, refresh_token: String })
+  t.match(first, { token_type: 'bearer', refresh_token: String })
+  t.ok(isFresh(first), `${first.expires_in} s`)
   t.equal((await call(`${url}/users/me`, { token: first.access_token })).status, 200)
   const second = await openid.refreshTokenGrant(config, first.refresh_token!)
   t.not(second.refresh_token, first.refresh_token)
