@@ -53,7 +53,7 @@ export async function withDeadline<T>(promise: Promise<T>, ms: number): Promise<
   }
 }
 
-/** Waits `ms` milliseconds, or until `signal` is aborted; never throws. */
+/** Waits no less than `ms` milliseconds, or until `signal` is aborted; never throws. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve()
@@ -62,8 +62,9 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener('abort', done)
       resolve()
     }
+    // Timers count in whole milliseconds from the start of the loop's turn, so that each may fire nearly one too early.
     // What is late already would be a warning on stderr.
-    const timer = setTimeout(done, Math.max(0, ms))
+    const timer = setTimeout(done, ms > 0 ? Math.ceil(ms) + 1 : 0)
     signal?.addEventListener('abort', done, { once: true })
   })
 }
