@@ -59,7 +59,7 @@ test('a compromised key is refused everywhere at once, and sessions go on', {
     // Once the revocation is answered no issuer signs with the old key: such a token would be good for nothing.
     const other = issuers[(round + 1) % 2]!
     const next = await refresh(other.url, refreshToken)
-    t.equal(next.status, 200)
+    t.equal(next.status, 200, JSON.stringify(next.body))
     t.equal((await call(`${issuer.url}/users/me`, { token })).status, 401, 'the issuer refuses its tokens too')
     t.not(kidOf(next.body.access_token), compromised, 'the other issuer knows')
     t.not(kidOf((await login(other.url, credentials)).access_token), compromised)
