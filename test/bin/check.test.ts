@@ -11,7 +11,7 @@ import { accessToken, ISSUER } from '../helpers/access-tokens.ts'
 import { login, logout, register } from '../helpers/client.ts'
 import { startNode } from '../helpers/process.ts'
 import { signingKey } from '../helpers/revocations.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))
 

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { MongoClient } from 'mongodb'
 import { test } from 'tap'
 import { startNode } from '../helpers/process.ts'
-import { serversPlace, temporaryFolder } from '../helpers/stores.ts'
+import { serversPlace } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { missingShared } from '../servers/shared.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))

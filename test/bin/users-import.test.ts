@@ -10,7 +10,7 @@ import { call, PASSWORD } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { argon2Credential, keycloakUser, pbkdf2Credential } from '../helpers/keycloak.ts'
 import { startNode } from '../helpers/process.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))
 const HASHING = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }

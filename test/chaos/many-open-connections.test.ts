@@ -4,7 +4,7 @@ import { ready, startRole } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { createLongLivedService, type LongLivedKind, openLongLived, openMany } from '../helpers/long-lived.ts'
 import { serve } from '../helpers/serve.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 /** For each kind. `npm run bench:soak` has 5,000 of each. */
 const COUNT = 1000

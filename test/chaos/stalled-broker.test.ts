@@ -9,7 +9,7 @@ import { createLongLivedService, type LongLivedKind, openLongLived } from '../he
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { serve } from '../helpers/serve.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { startKafka } from '../servers/kafka.ts'
 import type { Server } from '../servers/server.ts'
 

@@ -8,7 +8,7 @@ import { eventually } from '../helpers/eventually.ts'
 import { freePort } from '../helpers/port.ts'
 import { type NodeProcess, startNode } from '../helpers/process.ts'
 import { startProxy } from '../helpers/sidecar-proxy.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const SERVICE = fileURLToPath(new URL('../helpers/journal-service.ts', import.meta.url))
 const CLIENTS = 24

@@ -7,7 +7,7 @@ import { startDeployment, startRole } from '../helpers/deployment.ts'
 import { type ExposedMetric, readMetrics } from '../helpers/metrics.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { uniqueName } from '../helpers/unique-name.ts'
 
 const TEXT = readFileSync(fileURLToPath(new URL('../../docs/metrics.md', import.meta.url)), 'utf8')

@@ -10,7 +10,8 @@ import { ready, startDeployment } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
-import { type Place, placeOf, temporaryFolder } from '../helpers/stores.ts'
+import { type Place, placeOf } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const [LONG, SHORT] = ['1h', '10s']
 const LONG_S = 3600

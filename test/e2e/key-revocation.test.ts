@@ -8,7 +8,7 @@ import { ready, startDeployment } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { readTopic } from '../helpers/topic.ts'
 
 const ROUNDS = 8

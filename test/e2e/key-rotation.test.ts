@@ -5,7 +5,7 @@ import { kidOf, runCommand, superuserToken } from '../helpers/command-line.ts'
 import { startDeployment } from '../helpers/deployment.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 // As short as they may be: a key is published for 17 s before it signs, and for 30 s after it has.
 const TIMES = { JWKS_MAX_AGE: '1s', JWKS_REFRESH: '1s', ACCESS_TOKEN_TTL: '10s', KEY_ROTATION: '1s' }

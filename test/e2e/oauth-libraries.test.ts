@@ -4,7 +4,8 @@ import { type Test, test } from 'tap'
 import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
 import { type Credentials, call, claimsOf, login, register } from '../helpers/client.ts'
-import { placeOf, temporaryFolder } from '../helpers/stores.ts'
+import { placeOf } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 // Client libraries that nobody here wrote, against an issuer that really listens.
 

@@ -6,7 +6,7 @@ import { refresh } from '../helpers/client.ts'
 import { ready, startRole } from '../helpers/deployment.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { checkAllOver, type Env, followProcedure, liveOn } from '../helpers/restored.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 test('an old copy of the file brings sessions back, and the procedure ends them', {
   timeout: 300_000,

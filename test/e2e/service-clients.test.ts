@@ -7,7 +7,7 @@ import { eventually } from '../helpers/eventually.ts'
 import { startNode } from '../helpers/process.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))
 

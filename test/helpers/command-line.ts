@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { login, PASSWORD } from './client.ts'
 import { startNode } from './process.ts'
-import { temporaryFolder } from './stores.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 import { uniqueName } from './unique-name.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))

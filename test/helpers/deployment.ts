@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { call } from './client.ts'
 import { eventually } from './eventually.ts'
 import { type Exit, startNode } from './process.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 import { uniqueName } from './unique-name.ts'
 
 const PROGRAM = fileURLToPath(new URL('../../bin/sallyport.ts', import.meta.url))
@@ -92,9 +93,13 @@ export async function ready(url: string): Promise<void> {
   })
 }
 
-/** Starts a role and returns when its ports listen (it may not be ready yet). */
+/**
+ * Starts a role and returns when its ports listen (it may not be ready yet). Without a DATA_DIR in `env` it has one of its
+ * own: keys that another test's sidecar kept would be taken for its issuer's.
+ */
 export async function startRole(t: Test, role: 'issuer' | 'sidecar', env: Env): Promise<Running> {
-  const child = startNode(t, PROGRAM, { args: [role], env })
+  const own = { DATA_DIR: temporaryFolder(t), ...env }
+  const child = startNode(t, PROGRAM, { args: [role], env: own })
   const [line] = await child.waitForLine(/^\{.*"msg":"listening".*/, 90_000)
   const entry = JSON.parse(line) as { url: string; adminUrl?: string }
   return {
@@ -113,7 +118,7 @@ export async function startRole(t: Test, role: 'issuer' | 'sidecar', env: Env): 
     },
     restart: async () => {
       await child.kill()
-      return startRole(t, role, env)
+      return startRole(t, role, own)
     },
   }
 }

@@ -1,7 +1,4 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { MongoClient } from 'mongodb'
 import type { Test } from 'tap'
@@ -19,16 +16,10 @@ import { createLog } from '../../shared/log.ts'
 import { missingShared, sharedUrl } from '../servers/shared.ts'
 import { dropDatabase } from './drop-database.ts'
 import { eventually } from './eventually.ts'
+import { temporaryFolder } from './temporary-folder.ts'
 import { uniqueName } from './unique-name.ts'
 
 const silent = createLog('test', 'silent')
-
-/** A folder that is deleted with the test. */
-export function temporaryFolder(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-stores-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** Settings of stores that nobody else uses, and what opens them, as often as it is called: each is one replica. */
 export interface Place {

@@ -11,7 +11,7 @@ import { createLog } from '../../shared/log.ts'
 import { createMetrics } from '../../shared/metrics.ts'
 import { openTlsCertificate } from '../../shared/tls-certificate.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { type Certificate, createAuthority } from '../servers/certificates.ts'
 import { onPath } from '../servers/command.ts'
 

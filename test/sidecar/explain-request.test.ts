@@ -5,7 +5,7 @@ import { createLog } from '../../shared/log.ts'
 import { explainRequest } from '../../sidecar/explain-request.ts'
 import { login, logout, register } from '../helpers/client.ts'
 import { eventually } from '../helpers/eventually.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const FEED_TOKEN = 'a feed token that only the tests know'
 

@@ -11,7 +11,7 @@ import { startSidecar } from '../../sidecar/main.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { startProxy } from '../helpers/sidecar-proxy.ts'
-import { temporaryFolder } from '../helpers/stores.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { type Authority, createAuthority } from '../servers/certificates.ts'
 import { onPath } from '../servers/command.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { checkKeyFileMode } from '../../../issuer/adapters/key-file-mode.ts'
 import { base } from '../../helpers/revocations.ts'
-import { temporaryFolder } from '../../helpers/stores.ts'
+import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 
 test('a key file that others may read is worth a warning, once, without what is in it', async (t) => {
   const { log, lines } = base(t)

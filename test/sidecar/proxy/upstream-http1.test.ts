@@ -11,7 +11,7 @@ import { openHttp1 } from '../../../sidecar/proxy/upstream-http1.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { sendRaw, startRawUpstream, valuesOf } from '../../helpers/raw-http.ts'
 import { type ProxyOptions, startProxy } from '../../helpers/sidecar-proxy.ts'
-import { temporaryFolder } from '../../helpers/stores.ts'
+import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 import { createAuthority } from '../../servers/certificates.ts'
 import { onPath } from '../../servers/command.ts'
 

@@ -14,7 +14,7 @@ import { DEFAULT_ROUTE, type Route } from '../../../sidecar/domain/route.ts'
 import { eventually } from '../../helpers/eventually.ts'
 import { sendRaw } from '../../helpers/raw-http.ts'
 import { type ProxyOptions, startProxy } from '../../helpers/sidecar-proxy.ts'
-import { temporaryFolder } from '../../helpers/stores.ts'
+import { temporaryFolder } from '../../helpers/temporary-folder.ts'
 import { createAuthority } from '../../servers/certificates.ts'
 import { onPath } from '../../servers/command.ts'
 

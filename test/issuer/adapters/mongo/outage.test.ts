@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { allAvailable, allUnavailable, durableCalls, placeOf, temporaryFolder } from '../../../helpers/stores.ts'
+import { allAvailable, allUnavailable, durableCalls, placeOf } from '../../../helpers/stores.ts'
+import { temporaryFolder } from '../../../helpers/temporary-folder.ts'
 import { startMongo } from '../../../servers/mongo.ts'
 import { missing } from '../../../servers/shared.ts'
 

@@ -1,14 +1,8 @@
 import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { eventually } from '../../../helpers/eventually.ts'
-import {
-  allAvailable,
-  allUnavailable,
-  aSession,
-  placeOf,
-  sessionCalls,
-  temporaryFolder,
-} from '../../../helpers/stores.ts'
+import { allAvailable, allUnavailable, aSession, placeOf, sessionCalls } from '../../../helpers/stores.ts'
+import { temporaryFolder } from '../../../helpers/temporary-folder.ts'
 import { startRedis } from '../../../servers/redis.ts'
 import { missing } from '../../../servers/shared.ts'
 

@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis'
 import { test } from 'tap'
 import { eventually } from '../../../helpers/eventually.ts'
-import { aSession, placeOf, temporaryFolder } from '../../../helpers/stores.ts'
+import { aSession, placeOf } from '../../../helpers/stores.ts'
+import { temporaryFolder } from '../../../helpers/temporary-folder.ts'
 import { uniqueName } from '../../../helpers/unique-name.ts'
 import { missingShared, sharedUrl } from '../../../servers/shared.ts'
 

@@ -3,7 +3,7 @@ import { test } from 'tap'
 import { openSqliteStore } from '../../../../issuer/adapters/sqlite/store.ts'
 import { systemClock } from '../../../../shared/clock.ts'
 import { startNode } from '../../../helpers/process.ts'
-import { temporaryFolder } from '../../../helpers/stores.ts'
+import { temporaryFolder } from '../../../helpers/temporary-folder.ts'
 
 const ROTATOR = fileURLToPath(new URL('../../../helpers/key-rotator.ts', import.meta.url))
 const [PROCESSES, TIMES] = [4, 7]

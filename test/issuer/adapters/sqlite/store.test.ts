@@ -8,15 +8,8 @@ import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
 import { type Clock, systemClock } from '../../../../shared/clock.ts'
 import { eventually } from '../../../helpers/eventually.ts'
 import { startNode } from '../../../helpers/process.ts'
-import {
-  allUnavailable,
-  aSession,
-  aUser,
-  durableCalls,
-  embeddedPlace,
-  sessionCalls,
-  temporaryFolder,
-} from '../../../helpers/stores.ts'
+import { allUnavailable, aSession, aUser, durableCalls, embeddedPlace, sessionCalls } from '../../../helpers/stores.ts'
+import { temporaryFolder } from '../../../helpers/temporary-folder.ts'
 
 const WRITER = fileURLToPath(new URL('../../../helpers/ledger-writer.ts', import.meta.url))
 const ROTATOR = fileURLToPath(new URL('../../../helpers/session-rotator.ts', import.meta.url))
