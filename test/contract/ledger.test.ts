@@ -170,6 +170,8 @@ for (const { name, skip, place } of ADAPTERS) {
       while (open || seen.size < 100) {
         await turn()
         const before = [...recorded]
+        // Asked before the call: the last of the writers may end while it runs, after it has read.
+        const last = !open
         const answer = await other.since('reader', cursor, nowS)
         cursor = answer.cursor
         for (const { id } of answer.entries) seen.add(id)
@@ -178,7 +180,7 @@ for (const { name, skip, place } of ADAPTERS) {
           [],
           `all of ${before.length}`,
         )
-        if (!open && seen.size < recorded.size) return t.fail('entries are missing at the end')
+        if (last && seen.size < recorded.size) return t.fail('entries are missing at the end')
       }
       await writing
       t.same(seen, recorded)
