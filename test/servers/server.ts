@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -49,6 +49,9 @@ export interface Recipe {
 }
 
 const startDeadline = 180_000
+const memoryFolder = '/dev/shm'
+/** What a folder in memory has to have free, and the machine: bytes. A run of everything puts some 1 GB there at most. */
+const plenty = 4 * 2 ** 30
 const takenPort = /address (is )?already in use|EADDRINUSE|BindException|errno 98/i
 
 /** Starts a server in a new temporary folder on free ports. Throws an error with the end of its log if it doesn't come up. */
@@ -68,7 +71,7 @@ export async function startServer(recipe: Recipe): Promise<Server> {
 async function newServer(recipe: Recipe): Promise<Server> {
   const ports: [number, ...number[]] = [await freePort()]
   while (ports.length < recipe.ports) ports.push(await freePort())
-  const folder = mkdtempSync(join(tmpdir(), `sallyport-${recipe.name.toLowerCase()}-`))
+  const folder = mkdtempSync(join(dataFolder(), `sallyport-${recipe.name.toLowerCase()}-`))
   const unguard = guardFolder(folder)
   const place: Place = { ports, data: join(folder, 'data') }
   const logFile = join(folder, 'log')
@@ -119,6 +122,17 @@ async function newServer(recipe: Recipe): Promise<Server> {
       if (program !== undefined && !program.hasEnded()) throw new Error(`${recipe.name} is running already`)
       program = await launch(recipe, place, logFile)
     },
+  }
+}
+
+/** Memory where there is plenty: on a disk that something else keeps busy a store takes seconds for a write now and then. */
+function dataFolder(): string {
+  if (process.env.TMPDIR !== undefined) return tmpdir()
+  try {
+    const { bavail, bsize } = statfsSync(memoryFolder)
+    return Math.min(bavail * bsize, process.availableMemory()) >= plenty ? memoryFolder : tmpdir()
+  } catch {
+    return tmpdir() // No Linux.
   }
 }
 
