@@ -105,14 +105,12 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
 
   app.decorateRequest('exchange', undefined)
   app.addHook('onRequest', (request, reply, done) => {
-    if (pipelining.isTooMuch(request.raw, reply.raw)) {
-      countUnread('pipelined')
-      return
-    }
-    guard(request.raw, reply.raw, (exchange) => {
-      ;(request as AdmittedRequest).exchange = exchange
-      done()
-    })
+    const decide = () =>
+      guard(request.raw, reply.raw, (exchange) => {
+        ;(request as AdmittedRequest).exchange = exchange
+        done()
+      })
+    if (!pipelining.inTurn(request.raw, reply.raw, decide)) countUnread('pipelined')
   })
   app.register(httpProxy, {
     // Asked for, but not used.

@@ -64,7 +64,7 @@ export const PIPELINING: AttackClass = {
   id: 'pipelining',
   title: 'several requests at once on one connection',
   known: ['CVE-2026-71324'],
-  holds: 'each is decided by itself and answered in its turn; what is no request ends the connection',
+  holds: 'each is decided, forwarded and answered by itself and in its turn; what is no request ends the connection',
   alsoTestedIn: ['test/attack/connections.test.ts'],
   rows: [
     pipelined(
