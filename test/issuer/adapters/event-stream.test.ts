@@ -172,21 +172,24 @@ test('a ledger that cannot be read: no heartbeats, and again when it can', async
   const { url, parts } = await startEventStream(t, { ledger: failing })
   const reader = await readStream(t, url)
   await nextOf(reader, 'heartbeat')
-  fails = true
-  await eventually(() => parts.lines.some((line) => line.includes('cannot read the ledger')))
-  let late = 0
-  const counting = (async () => {
-    for (; late < 1000; late++) await nextOf(reader, 'heartbeat')
+  const claims: number[] = []
+  const reading = (async () => {
+    for (;;) {
+      const { event } = await nextOf(reader, 'heartbeat')
+      if (event.type === 'heartbeat') claims.push(event.completeUntilMs)
+    }
   })().catch(() => {})
-  // What was on its way is read first.
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  const drained = late
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  t.equal(late, drained, 'nothing more is claimed')
+  fails = true
+  const awayFrom = Date.now()
+  await eventually(() => parts.lines.some((line) => line.includes('cannot read the ledger')))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const backAt = Date.now()
   fails = false
-  await eventually(() => late > drained + 2)
+  await eventually(() => claims.some((completeUntilMs) => completeUntilMs >= backAt))
+  const ofMeanwhile = claims.filter((completeUntilMs) => completeUntilMs > awayFrom && completeUntilMs < backAt)
+  t.same(ofMeanwhile, [], 'nothing is claimed')
   reader.end()
-  await counting
+  await reading
 })
 
 test('those who left while the ledger was away leave no snapshot to be read for nobody', async (t) => {
