@@ -83,16 +83,19 @@ test('an empty snapshot is one too', async (t) => {
 
 test('a connection that breaks is taken up where it broke', async (t) => {
   const one = list(session('one'))
+  let breakOff = () => {}
   const { url, requests } = await startStub(
     t,
     (res) => {
       res.write(entries(one) + snapshotEnd(1, [one]))
       res.write(revoked('two', 'a.1'))
-      setTimeout(() => res.destroy(), 50)
+      breakOff = () => res.destroy()
     },
     (res) => res.write(revoked('three', 'a.2') + heartbeat('a.2')),
   )
   const { to, stream } = follow(t, url)
+  await eventually(() => to.added.includes('session:two'))
+  breakOff()
   await eventually(() => to.added.includes('session:three'))
   t.equal(requests[1]!.headers['last-event-id'], 'a.1')
   t.equal(requests[0]!.headers['last-event-id'], undefined)
@@ -116,15 +119,18 @@ test('a heartbeat before the snapshot is complete proves nothing', async (t) => 
 test('nor does one in the snapshot that a connection gets that was to be taken up where it broke', async (t) => {
   const none = list()
   const later = Date.now() + 2000
+  let breakOff = () => {}
   const { url } = await startStub(
     t,
     (res) => {
       res.write(entries(none) + snapshotEnd(0, [none]) + revoked('one', 'a.1'))
-      setTimeout(() => res.destroy(), 50)
+      breakOff = () => res.destroy()
     },
     (res) => res.write(entries(none) + heartbeat('a.2', sign, later) + revoked('end', 'a.2')),
   )
   const { to } = follow(t, url)
+  await eventually(() => to.added.includes('session:one'))
+  breakOff()
   await eventually(() => to.added.includes('session:end'))
   t.ok(to.freshness.completeUntil('stream') < later)
 })

@@ -290,11 +290,10 @@ test('the upstream breaks off: the client sees that something is missing', async
     ['in chunks', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n', '1.1'],
     ['in chunks, for HTTP/1.0', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n', '1.0'],
   ] as const) {
+    let breakOff = () => {}
     const upstream = await startBareUpstream(t, (socket) => {
-      socket.once('data', () => {
-        socket.write(head)
-        setTimeout(() => socket.destroy(), 50)
-      })
+      socket.once('data', () => socket.write(head))
+      breakOff = () => socket.destroy()
     })
     const proxy = await startProxy(t, upstream, OPEN)
     const socket = connect(proxy.port, '127.0.0.1')
@@ -302,6 +301,7 @@ test('the upstream breaks off: the client sees that something is missing', async
     let failed = false
     socket.on('data', (chunk) => {
       text += chunk
+      if (text.includes('abc')) breakOff()
     })
     socket.on('error', () => {
       failed = true
