@@ -136,13 +136,20 @@ test('a token revoked while its key was being fetched is refused; a client that 
   const upstream = await startRawUpstream(t)
   const unknown = newKey('key-2')
   const fetched = Promise.withResolvers<'known'>()
-  const proxy = await startProxy(t, upstream.url, { keys: { lookUp: () => fetched.promise } })
+  let asked = 0
+  const lookUp = () => {
+    asked++
+    return fetched.promise
+  }
+  const proxy = await startProxy(t, upstream.url, { keys: { lookUp } })
   const waiting = get(proxy.port, '/x', tokenOf(unknown, { sid: 'gone' }))
   const leaving = connect(proxy.port, '127.0.0.1')
   leaving.write(`GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${tokenOf(unknown)}\r\n\r\n`)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await eventually(() => asked === 2)
   leaving.destroy()
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const { server } = proxy.app
+  const open = () => new Promise((resolve) => server.getConnections((_err, count) => resolve(count)))
+  await eventually(async () => (await open()) === 1)
   proxy.revoke({ kind: 'session', sid: 'gone', sub: 'x', exp: EXP })
   proxy.ring.replace([proxy.key, unknown], Date.now())
   fetched.resolve('known')
