@@ -22,7 +22,7 @@ test('a client that takes nothing of an answer is given up', async (t) => {
     for (let n = 0; !end!.destroyed && end!.writableLength === 0 && n < 10_000; n++) {
       const before = asked
       client.write('GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n')
-      await eventually(() => asked === before + 1, { every: 1 })
+      await eventually(() => asked > before || end!.writableLength > 0, { every: 1 })
     }
     return end!.destroyed
   }
