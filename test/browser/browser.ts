@@ -56,10 +56,8 @@ export async function serveSite(t: Test): Promise<number> {
 /** An issuer in a process of its own, under the name `localhost`. @returns its address */
 export async function startLocalIssuer(t: Test, env: Record<string, string> = {}): Promise<string> {
   const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'sallyport-browser-'))
   const url = `http://localhost:${port}`
   await startRole(t, 'issuer', {
-    DATA_DIR: folder,
     ISSUER_PORT: String(port),
     ISSUER_URL: url,
     HASH_MEMORY_KIB: '7168',
@@ -67,6 +65,5 @@ export async function startLocalIssuer(t: Test, env: Record<string, string> = {}
     RATE_LIMITS: 'off',
     ...env,
   })
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   return url
 }

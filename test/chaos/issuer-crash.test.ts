@@ -7,6 +7,9 @@ import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { startKafka } from '../servers/kafka.ts'
 
+/** The shortest time after which an issuer gives up waiting for a store. */
+const STORE_TIMEOUT_MS = 1000
+
 const portOf = (url: string) => Number(new URL(url).port)
 
 /** The same address, reached through the proxy. */
@@ -66,12 +69,18 @@ for (const step of STEPS) {
       const text = bytes.toString('latin1')
       return [...step.sees, sid].every((part) => text.includes(part))
     })
+    const began = performance.now()
     const answer = logout(doomed.url, token).catch((error: Error) => error)
     await held
-    await doomed.stop('SIGKILL')
+    // The mark and the answer are on their way at once, and the mark can be here first.
+    if (step.answered) await answer
+    const stopping = doomed.stop('SIGKILL')
+    const tookMs = performance.now() - began
+    await stopping
     const outcome = await answer
     if (step.answered) t.match(outcome, { status: 200, body: { propagated: true } }, 'the client got its answer')
-    else t.ok(outcome instanceof Error, 'the client got no answer')
+    // Unless this process, and with it the proxy, stood still for so long that the issuer went on without Redis.
+    else t.ok(outcome instanceof Error || tookMs >= STORE_TIMEOUT_MS, 'the client got no answer')
 
     if (!step.promised) {
       t.equal(await statusThrough(sidecar.url, token), 200, 'nothing was promised and nothing has happened')

@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { call, login, logout, register, statusThrough } from '../helpers/client.ts'
 import { ready, startDeployment } from '../helpers/deployment.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { freePort } from '../helpers/port.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 
@@ -14,15 +15,15 @@ test('FEED_TOKEN is changed while logouts go on reaching every sidecar', {
 }, async (t) => {
   const { mongo, redis } = await productionServers()
   const upstream = await startRecordingUpstream(t)
-  const env = { FEED_TOKEN: OLD }
+  // The port on which each issuer follows the one before, and which nobody else may take meanwhile.
+  const env = { FEED_TOKEN: OLD, ISSUER_PORT: String(await freePort()) }
   const deployment = await startDeployment(t, { mongo, redis, upstream: upstream.url, env, sidecars: 0 })
-  const port = new URL(deployment.issuers[0]!.url).port
   let issuer = deployment.issuers[0]!
   const credentials = await register(issuer.url)
 
   const restartIssuer = async (FEED_TOKEN: string) => {
     await issuer.stop()
-    issuer = await deployment.startIssuer({ ISSUER_PORT: port, FEED_TOKEN })
+    issuer = await deployment.startIssuer({ FEED_TOKEN })
     await ready(issuer.url)
   }
   const startSidecar = async (FEED_TOKEN: string) => {

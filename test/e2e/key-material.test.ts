@@ -66,7 +66,8 @@ test('every algorithm, generated and from a file, through a real sidecar and thr
         t.equal(await statusThrough(sidecar.url, forged), 401, name)
         const { protectedHeader } = await jwtVerify(
           token,
-          createRemoteJWKSet(new URL(`${issuer.url}/.well-known/jwks.json`)),
+          // A dozen processes are starting: jose's own 5 s may be too short.
+          createRemoteJWKSet(new URL(`${issuer.url}/.well-known/jwks.json`), { timeoutDuration: 60_000 }),
           { issuer: env.ISSUER_URL!, audience: 'sallyport', typ: 'at+jwt' },
         )
         t.equal(protectedHeader.alg, alg, name)

@@ -120,6 +120,10 @@ test('a sidecar that was down comes back with the key on its disk and no issuer 
     issuers: 2,
     sidecars: 0,
   })
+  // The key that stands by is made after the start: it has to be on the disk as well.
+  const published = async () =>
+    (await call<{ keys: unknown[] }>(`${issuers[0]!.url}/.well-known/jwks.json`)).body.keys.length
+  await eventually(async () => (await published()) === 2, { within: 60_000, message: 'a key stands by' })
   // Kafka alone: no stream of an issuer could tell it.
   const sidecarEnv = { FEED_TOKEN: '', DATA_DIR: folder, ROUTES_FILE: routes, ISSUER_INTERNAL_URL: issuers[0]!.url }
   const before = await startSidecar(sidecarEnv)

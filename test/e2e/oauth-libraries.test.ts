@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
 import { type Credentials, call, claimsOf, login, register } from '../helpers/client.ts'
+import { freePort } from '../helpers/port.ts'
 import { placeOf } from '../helpers/stores.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -18,7 +19,10 @@ interface Started {
 
 async function start(t: Test, rateLimits = 'off'): Promise<Started> {
   const folder = temporaryFolder(t)
-  const env = { ISSUER_PORT: '0', DATA_DIR: folder, HASH_MEMORY_KIB: '7168', HASH_TIME: '5', RATE_LIMITS: rateLimits }
+  // The port is a part of the issuer's name, so 0 would be a port that is let go of before it is listened on.
+  const ISSUER_PORT = String(await freePort())
+  const hashing = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
+  const env = { ISSUER_PORT, DATA_DIR: folder, ...hashing, RATE_LIMITS: rateLimits }
   const { url, close } = await startIssuer(env, { log: createLog('issuer', 'silent') })
   t.teardown(close)
   const admin = await register(url)

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'tap'
 import { refresh } from '../helpers/client.ts'
 import { ready, startRole } from '../helpers/deployment.ts'
+import { freePort } from '../helpers/port.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { checkAllOver, type Env, followProcedure, liveOn } from '../helpers/restored.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -19,9 +20,9 @@ test('an old copy of the file brings sessions back, and the procedure ends them'
     string,
   ]
   const common = { FEED_TOKEN: 'a feed token that only the tests know', HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
-  const quiet = { ...common, RATE_LIMITS: 'off', DATA_DIR: data, ISSUER_PORT: '0' }
-  const first = await startRole(t, 'issuer', quiet)
-  const env: Env = { ...quiet, ISSUER_PORT: new URL(first.url).port }
+  // The port to come back on, which nobody else may take meanwhile.
+  const env: Env = { ...common, RATE_LIMITS: 'off', DATA_DIR: data, ISSUER_PORT: String(await freePort()) }
+  const first = await startRole(t, 'issuer', env)
   const sidecar = await startRole(t, 'sidecar', {
     FEED_TOKEN: common.FEED_TOKEN,
     ISSUER_URL: first.url,
@@ -45,7 +46,7 @@ test('an old copy of the file brings sessions back, and the procedure ends them'
   }
 
   restore(unsafe)
-  const careless = await startRole(t, 'issuer', { ...quiet, DATA_DIR: unsafe })
+  const careless = await startRole(t, 'issuer', { ...env, DATA_DIR: unsafe, ISSUER_PORT: '0' })
   for (const { refresh_token } of was.ended)
     t.equal((await refresh(careless.url, refresh_token)).status, 200, 'it is back')
   await careless.stop()

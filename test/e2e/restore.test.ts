@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { refresh } from '../helpers/client.ts'
 import { ready, startDeployment } from '../helpers/deployment.ts'
+import { freePort } from '../helpers/port.ts'
 import { missingProduction, productionServers } from '../helpers/production.ts'
 import { startRecordingUpstream } from '../helpers/recording-upstream.ts'
 import { checkAllOver, followProcedure, liveOn } from '../helpers/restored.ts'
@@ -14,8 +15,9 @@ test('old copies of MongoDB and Redis bring sessions back, and the procedure end
   const { issuers, sidecars, env, startIssuer } = await startDeployment(t, {
     ...(await productionServers()),
     upstream: upstream.url,
+    // The issuers come one after the other on the same port, which nobody else may take meanwhile.
+    env: { ISSUER_PORT: String(await freePort()) },
   })
-  const port = { ISSUER_PORT: new URL(issuers[0]!.url).port }
   const copies = await openCopies(t, env)
   let old: Copy | undefined
   const was = await liveOn(t, env, issuers[0]!.url, async () => {
@@ -26,7 +28,7 @@ test('old copies of MongoDB and Redis bring sessions back, and the procedure end
 
   await copies.restoreMongo(old!)
   await copies.restoreRedis(old!)
-  const careless = await startIssuer(port)
+  const careless = await startIssuer()
   await ready(careless.url)
   for (const { refresh_token } of was.ended)
     t.equal((await refresh(careless.url, refresh_token)).status, 200, 'it is back')
@@ -36,5 +38,5 @@ test('old copies of MongoDB and Redis bring sessions back, and the procedure end
   await copies.restoreMongo(old!)
   await copies.restoreRedis(old!, atTheEnd)
   await followProcedure(t, env, was.compromised)
-  await checkAllOver(t, await startIssuer(port), sidecars[0]!, was)
+  await checkAllOver(t, await startIssuer(), sidecars[0]!, was)
 })
