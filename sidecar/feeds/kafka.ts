@@ -28,7 +28,7 @@ export interface KafkaFeed {
 /** kafkajs fetches at least this often, and that is how long its orderly end takes: milliseconds. */
 const MAX_WAIT_MS = 500
 /** How long the end waits for the group to be deleted: milliseconds. */
-const DELETE_WITHIN_MS = 1500
+export const DELETE_WITHIN_MS = 1500
 /** A consumer that neither fetches nor works for this long hangs: milliseconds. */
 const HANGING_AFTER_MS = 15_000
 /** How long events are worked on before requests get their turn: milliseconds. */

@@ -118,12 +118,14 @@ test('a heartbeat before the snapshot is complete proves nothing', async (t) => 
 
 test('nor does one in the snapshot that a connection gets that was to be taken up where it broke', async (t) => {
   const none = list()
-  const later = Date.now() + 2000
+  let later = 0
   let breakOff = () => {}
   const { url } = await startStub(
     t,
     (res) => {
       res.write(entries(none) + snapshotEnd(0, [none]) + revoked('one', 'a.1'))
+      // Later than that snapshot, however late it was asked for.
+      later = Date.now() + 2000
       breakOff = () => res.destroy()
     },
     (res) => res.write(entries(none) + heartbeat('a.2', sign, later) + revoked('end', 'a.2')),

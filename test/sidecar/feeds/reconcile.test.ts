@@ -92,8 +92,9 @@ test('what only this sidecar knows it keeps, and that costs one snapshot, not on
 test('no verdict while the feed has not brought all that was recorded before the cut', async (t) => {
   const { url, ledger } = await startEventStream(t)
   await ledger.record(revocations().map(entry))
+  const untilMs = Date.now() - 15_000
   const { to, rounds, counted, value } = start(t, url, {
-    freshness: { isFresh: () => true, completeUntil: () => Date.now() - 15_000 },
+    freshness: { isFresh: () => true, completeUntil: () => untilMs },
   })
   await rounds('not_due')
   t.equal(await value('revocation_digest_mismatches_total'), 0)
