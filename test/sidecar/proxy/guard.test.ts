@@ -169,13 +169,13 @@ test('answers that a revoked token is getting are cut; one that has not begun be
     sendRaw(
       proxy.port,
       `GET /stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${proxy.token({ sid: 's1' })}\r\n\r\n`,
-      { quietMs: 2000, onData: () => begun.add('s1') },
+      { quietMs: 5000, onData: () => begun.add('s1') },
     ),
     ask('/silent', 's1'),
     sendRaw(
       proxy.port,
       `POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nAuthorization: Bearer ${proxy.token({ sid: 's1' })}\r\n\r\nabc`,
-      { quietMs: 1500 },
+      { quietMs: 5000, patienceMs: 20_000 },
     ),
   ] as const
   const kept = sendRaw(

@@ -483,7 +483,7 @@ test('a slow upstream slows the uploader down; an early answer ends the upload',
   })
   const proxy = await startProxy(t, upstream.url, open({ bodyLimit: 2 ** 40 }))
   const early = await sendRaw(proxy.port, 'POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc', {
-    quietMs: 1500,
+    quietMs: 5000,
   })
   t.same(early.statuses, [413])
   t.match(early.text, /connection: close[\s\S]*too much/i)
