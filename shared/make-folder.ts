@@ -9,9 +9,10 @@ import { dirname } from 'node:path'
 export function makeFolder(folder: string): void {
   const problem = make(folder)
   if (problem === undefined) return
+  if (problem.code !== 'ENOENT') throw problem
   const above = dirname(folder)
-  if (problem.code !== 'ENOENT' || isFolder(above)) throw problem
-  makeFolder(above)
+  // Another process may have made it by now.
+  if (!isFolder(above)) makeFolder(above)
   const again = make(folder)
   if (again) throw again
 }
