@@ -25,7 +25,7 @@ interface Report {
 
 async function attack(t: Test, args: string[], env: Record<string, string> = {}) {
   const child = startNode(t, PROGRAM, { args, env })
-  const { code } = await child.waitForExit(120_000)
+  const { code } = await child.waitForExit(280_000)
   return { code, stdout: child.stdout(), stderr: child.stderr() }
 }
 
@@ -55,7 +55,7 @@ test('a real deployment holds: logins, logouts and WebSockets included', { timeo
   const recorder = await startRecorder(t)
   const { issuer, sidecar } = await startBoth(t, recorder.url)
   const { email, password } = await register(issuer.url)
-  const args = [sidecar.url, '--issuer', issuer.url, '--websocket', '/socket', '--slow', '1', '--json']
+  const args = [sidecar.url, '--issuer', issuer.url, '--websocket', '/socket', '--slow=1', '--within=250', '--json']
   const { code, stdout, stderr } = await attack(t, args, { EMAIL: email, PASSWORD: password })
   t.equal(code, 0, stderr)
   const { counts, rows } = JSON.parse(stdout) as Report

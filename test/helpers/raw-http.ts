@@ -13,6 +13,10 @@ export interface RawAnswer {
 }
 
 export interface RawOptions {
+  /** So many answers are waited for (1): silence before the last of them has begun to come may be a busy machine's. */
+  answers?: number
+  /** Whether the end of the connection is waited for. */
+  closes?: boolean
   quietMs?: number
   patienceMs?: number
   /** Called whenever something has come. */
@@ -21,12 +25,12 @@ export interface RawOptions {
 
 /**
  * Sends bytes as they are and collects what comes back, until the other side ends the connection or has been silent for
- * `quietMs` (after it has said something, or at all for `patienceMs`).
+ * `quietMs` (after all that was to be waited for has come, or at all for `patienceMs`).
  */
 export async function sendRaw(
   port: number,
   bytes: string | Buffer,
-  { quietMs = 80, patienceMs = 3000, onData = () => {} }: RawOptions = {},
+  { answers = 1, closes = false, quietMs = 80, patienceMs = 3000, onData = () => {} }: RawOptions = {},
 ): Promise<RawAnswer> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
@@ -41,11 +45,14 @@ export async function sendRaw(
       if (++parts === 4) done.resolve()
     }, ms / 4)
   }
+  const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+  let isDue = false
   awaitSilence(patienceMs)
   socket.setEncoding('latin1')
   socket.on('data', (chunk) => {
     text += chunk
-    awaitSilence(quietMs)
+    isDue ||= !closes && statuses().length >= answers
+    awaitSilence(isDue ? quietMs : patienceMs)
     onData()
   })
   socket.on('error', () => {})
@@ -61,7 +68,7 @@ export async function sendRaw(
   await done.promise
   clearInterval(silence)
   socket.destroy()
-  return { text, closed, statuses: [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status)) }
+  return { text, closed, statuses: statuses() }
 }
 
 export interface RawRequest {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { copyFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -29,13 +29,19 @@ function serialOf(port: number, ca: string, maxVersion: 'TLSv1.3' | 'TLSv1.1' = 
   })
 }
 
+/** At once: half a file would be a problem of its own, and said besides. */
+function replaceFile(from: string, to: string): void {
+  copyFileSync(from, `${to}.new`)
+  renameSync(`${to}.new`, to)
+}
+
 async function setUp(t: Test) {
   const folder = temporaryFolder(t)
   const authority = await createAuthority(folder)
   const [certFile, keyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')]
   const install = (certificate: Certificate) => {
-    copyFileSync(certificate.certFile, certFile)
-    copyFileSync(certificate.keyFile, keyFile)
+    replaceFile(certificate.certFile, certFile)
+    replaceFile(certificate.keyFile, keyFile)
   }
   install(await authority.issue('first'))
   return { authority, certFile, keyFile, install }
@@ -74,7 +80,7 @@ test('a renewed certificate is used without a restart; one that is broken is not
 
   const second = await authority.issue('second')
   // Half of a renewal: the certificate is there and its key is not.
-  copyFileSync(second.certFile, certFile)
+  replaceFile(second.certFile, certFile)
   await eventually(() => lines.some((line) => line.includes('is not the key of')))
   t.equal(await serialOf(port, authority.ca), first)
   writeFileSync(certFile, 'not a certificate')
