@@ -1,4 +1,4 @@
-import { type Answer, readAnswers } from './answers.ts'
+import { type Answer, readAnswers } from '../helpers/answers.ts'
 import type { Deployment } from './deployment.ts'
 import type { RecordedRequest } from './recorder.ts'
 import { openWire } from './wire.ts'

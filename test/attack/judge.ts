@@ -1,4 +1,4 @@
-import type { Answer } from './answers.ts'
+import type { Answer } from '../helpers/answers.ts'
 import type { Deployment } from './deployment.ts'
 import type { Observation } from './exchange.ts'
 import { fieldOf, type RecordedRequest } from './recorder.ts'

@@ -1,4 +1,4 @@
-import type { Answer } from './answers.ts'
+import type { Answer } from '../helpers/answers.ts'
 import type { Deployment, Session } from './deployment.ts'
 import { sendOrdinary } from './exchange.ts'
 import type { Endpoint } from './wire.ts'

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import { readAnswers } from './answers.ts'
 
 export interface RawAnswer {
   /** All bytes that came, one character each. */
@@ -13,11 +14,13 @@ export interface RawAnswer {
 }
 
 export interface RawOptions {
-  /** So many answers are waited for (1): silence before the last of them has begun to come may be a busy machine's. */
+  /** So many whole answers are waited for (1): silence before may be a busy machine's. With 0 whatever comes will do. */
   answers?: number
-  /** Whether the end of the connection is waited for. */
+  /** Whether the end of the connection is waited for (no). */
   closes?: boolean
+  /** Silence after all that is waited for, in milliseconds (80): is there more? */
   quietMs?: number
+  /** Silence before that, in milliseconds (20,000). */
   patienceMs?: number
   /** Called whenever something has come. */
   onData?(): void
@@ -25,12 +28,12 @@ export interface RawOptions {
 
 /**
  * Sends bytes as they are and collects what comes back, until the other side ends the connection or has been silent for
- * `quietMs` (after all that was to be waited for has come, or at all for `patienceMs`).
+ * `quietMs` after all that was to be waited for has come, or for longer before that.
  */
 export async function sendRaw(
   port: number,
   bytes: string | Buffer,
-  { answers = 1, closes = false, quietMs = 80, patienceMs = 3000, onData = () => {} }: RawOptions = {},
+  { answers = 1, closes = false, quietMs = 80, patienceMs = 20_000, onData = () => {} }: RawOptions = {},
 ): Promise<RawAnswer> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
@@ -46,13 +49,23 @@ export async function sendRaw(
     }, ms / 4)
   }
   const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+  const isHead = typeof bytes === 'string' && bytes.startsWith('HEAD ')
   let isDue = false
+  const silenceThatEndsIt = () => {
+    if (closes) return patienceMs
+    if (!isDue) {
+      const begun = readAnswers(text, false)
+      isDue = begun.filter(({ complete }) => complete).length >= answers
+      // It may never be whole: one that is held back, or cut off. One to HEAD is whole with its head.
+      if (!isDue) return begun.length < answers ? patienceMs : Math.max(isHead ? 0 : 1000, quietMs)
+    }
+    return quietMs
+  }
   awaitSilence(patienceMs)
   socket.setEncoding('latin1')
   socket.on('data', (chunk) => {
     text += chunk
-    isDue ||= !closes && statuses().length >= answers
-    awaitSilence(isDue ? quietMs : patienceMs)
+    awaitSilence(silenceThatEndsIt())
     onData()
   })
   socket.on('error', () => {})

@@ -23,7 +23,7 @@ test('the drain: goes on accepting, then finishes what is open, and loses nothin
   proxy.drain()
   const drained = drain(proxy.app, proxy.openStreams, { delayMs: 6000, deadlineMs: 30_000 })
   // A machine that stands still for longer than the delay ends it before this connection is accepted.
-  const during = await sendRaw(proxy.port, GET)
+  const during = await sendRaw(proxy.port, GET, { closes: true })
   t.same(during.statuses, [200], 'still accepted')
   t.match(during.text, /connection: close/i)
   t.ok(during.closed, 'but not kept')
@@ -44,7 +44,7 @@ test('what has not finished by the deadline is ended, WebSockets with 1001', asy
   t.teardown(() => wss.close())
   const http = await startProxy(t, upstream.url, OPEN)
   const ws = await startProxy(t, `http://127.0.0.1:${(wss.address() as { port: number }).port}`, OPEN)
-  const endless = sendRaw(http.port, GET, { quietMs: 20_000 })
+  const endless = sendRaw(http.port, GET, { closes: true })
   await eventually(() => upstream.requests.length === 1)
   const socket = new WebSocket(`ws://127.0.0.1:${ws.port}/`)
   const closed = once(socket, 'close')

@@ -1,4 +1,4 @@
-import { readAnswers } from '../answers.ts'
+import { readAnswers } from '../../helpers/answers.ts'
 import type { Shot } from '../deployment.ts'
 import { sendOrdinary } from '../exchange.ts'
 import { broken, type Finding, held } from '../judge.ts'

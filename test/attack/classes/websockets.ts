@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readAnswers } from '../answers.ts'
+import { readAnswers } from '../../helpers/answers.ts'
 import type { Shot } from '../deployment.ts'
 import { broken, held, notApplicable } from '../judge.ts'
 import { bare } from '../requests.ts'

@@ -112,7 +112,7 @@ test('informational answers, trailers and HTTP/1.0', async (t) => {
   t.same(answer.statuses, [103, 200])
   t.match(answer.text, /link: <\/a\.css>; rel=preload\r\n\r\nHTTP\/1\.1 200/)
   t.match(answer.text, /0\r\nx-sum: 42\r\n\r\n$/i)
-  const old = await sendRaw(proxy.port, 'GET / HTTP/1.0\r\n\r\n')
+  const old = await sendRaw(proxy.port, 'GET / HTTP/1.0\r\n\r\n', { closes: true })
   t.same(old.statuses, [200], 'HTTP/1.0 knows no 1xx')
   t.ok(old.closed)
   t.match(old.text, /\r\n\r\ndata$/, 'nor chunks')
@@ -122,7 +122,9 @@ test('Expect: 100-continue is answered once the request is let in', async (t) =>
   const upstream = await startRawUpstream(t)
   const proxy = await startProxy(t, upstream.url, { routes: [{ name: 'open', path: '/open', access: 'public' }] })
   const ask = (path: string) =>
-    sendRaw(proxy.port, `POST ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`)
+    sendRaw(proxy.port, `POST ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`, {
+      answers: 0,
+    })
   t.same((await ask('/open')).statuses, [100])
   const refused = await ask('/closed')
   t.same(refused.statuses, [401])
@@ -437,7 +439,7 @@ test('a large upload streams through, and no further than the limit', async (t) 
   const found = await sendRaw(
     proxy.port,
     `PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(25)}`,
-    { quietMs: 5000, patienceMs: 20_000 },
+    { closes: true },
   )
   t.same(found.statuses, [413], 'chunks are counted')
   t.ok(found.closed)
@@ -459,7 +461,7 @@ test('an answer that is complete before the request ends the connection, and is 
   })
   const proxy = await startProxy(t, upstream.url, OPEN)
   const answer = await sendRaw(proxy.port, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc', {
-    quietMs: 5000,
+    closes: true,
   })
   t.same(answer.statuses, [413])
   t.match(answer.text, /connection: close[\s\S]*too much/i)
@@ -473,7 +475,7 @@ test('a certificate that nobody vouches for is not accepted', async (t) => {
   await once(server, 'listening')
   t.teardown(() => server.close())
   const proxy = await startProxy(t, `https://127.0.0.1:${(server.address() as AddressInfo).port}`, OPEN)
-  const answer = await sendRaw(proxy.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n', { patienceMs: 20_000 })
+  const answer = await sendRaw(proxy.port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
   t.same(answer.statuses, [502])
 })
 

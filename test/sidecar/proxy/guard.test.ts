@@ -169,13 +169,13 @@ test('answers that a revoked token is getting are cut; one that has not begun be
     sendRaw(
       proxy.port,
       `GET /stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${proxy.token({ sid: 's1' })}\r\n\r\n`,
-      { quietMs: 5000, onData: () => begun.add('s1') },
+      { closes: true, onData: () => begun.add('s1') },
     ),
     ask('/silent', 's1'),
     sendRaw(
       proxy.port,
       `POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nAuthorization: Bearer ${proxy.token({ sid: 's1' })}\r\n\r\nabc`,
-      { quietMs: 5000, patienceMs: 20_000 },
+      { closes: true },
     ),
   ] as const
   const kept = sendRaw(
@@ -223,7 +223,7 @@ test('what fails here ends one connection, never the process', async (t) => {
     [proxy.token(), upgrade],
   ]) {
     const head = `GET /r HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token}\r\n${fields}\r\n`
-    const answer = await sendRaw(proxy.port, head)
+    const answer = await sendRaw(proxy.port, head, { closes: true })
     t.ok(answer.closed)
     t.same(answer.statuses, [])
   }

@@ -130,7 +130,7 @@ test('a 304 ends with its head, whatever length it names: the next request of th
     })
     const proxy = await startProxy(t, url, OPEN)
     const two = `${GET}${GET.replace('/', '/else')}`
-    const { text, statuses } = await sendRaw(proxy.port, two, { quietMs: 1000, patienceMs: 20_000 })
+    const { text, statuses } = await sendRaw(proxy.port, two, { answers: 2 })
     t.same(statuses, [Number(status!.slice(0, 3)), 200], `${status} ${length}`)
     t.match(text, /etag: "a"\r\n[\s\S]*served$/)
     await eventually(() => proxy.openStreams.size === 0)
@@ -280,7 +280,11 @@ test('an expectation that nobody knows is 417', async (t) => {
   const upstream = await startRawUpstream(t)
   const proxy = await startProxy(t, upstream.url, OPEN)
   const odd = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 2\r\n\r\nab'
-  t.same((await sendRaw(proxy.port, odd + GET)).statuses, [417, 200], 'and its body is not the next request')
+  t.same(
+    (await sendRaw(proxy.port, odd + GET, { answers: 2 })).statuses,
+    [417, 200],
+    'and its body is not the next request',
+  )
   t.equal(upstream.requests.length, 1)
 })
 
@@ -288,7 +292,7 @@ test('HTTP/2 is not spoken here, and that is said', async (t) => {
   const upstream = await startRawUpstream(t)
   const proxy = await startProxy(t, upstream.url, OPEN)
   const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0'
-  const answer = await sendRaw(proxy.port, preface)
+  const answer = await sendRaw(proxy.port, preface, { closes: true })
   t.same(answer.statuses, [400])
   t.ok(answer.closed)
   t.equal(upstream.requests.length, 0)

@@ -45,7 +45,7 @@ async function startHolding(t: Test) {
 test('after a burst the connections go, and with them all that is kept of them', async (t) => {
   const upstream = await startHolding(t)
   const proxy = await startProxy(t, upstream.url, OPEN)
-  const burst = Array.from({ length: 60 }, () => sendRaw(proxy.port, GET, { patienceMs: 20_000 }))
+  const burst = Array.from({ length: 60 }, () => sendRaw(proxy.port, GET))
   await eventually(() => upstream.held.length === 60, { within: 60_000 })
   t.equal(connectionsOf(proxy), 60)
   t.match(await proxy.metrics.metrics(), /^sidecar_upstream_connections 60$/m)
@@ -76,7 +76,7 @@ test('a request takes the connection that was used last, so that the others end'
 test('one request too many is 503 and opens nothing', async (t) => {
   const upstream = await startHolding(t)
   const proxy = await startProxy(t, upstream.url, { ...OPEN, maxConnections: 2 })
-  const two = [sendRaw(proxy.port, GET, { patienceMs: 20_000 }), sendRaw(proxy.port, GET, { patienceMs: 20_000 })]
+  const two = [sendRaw(proxy.port, GET), sendRaw(proxy.port, GET, { patienceMs: 20_000 })]
   await eventually(() => upstream.held.length === 2)
   const third = await sendRaw(proxy.port, GET)
   t.same(third.statuses, [503])

@@ -123,9 +123,9 @@ test('many requests at once on one connection, and another where the service tak
   const server = createServer({ settings: { maxConcurrentStreams: 10 } })
   const upstream = await started(t, server, 'h2c', (stream) => void held.push(stream))
   const proxy = await startProxy(t, upstream.url, open())
-  const first = sendRaw(proxy.port, GET, { patienceMs: 20_000 })
+  const first = sendRaw(proxy.port, GET)
   await eventually(() => held.length === 1)
-  const more = Array.from({ length: 14 }, () => sendRaw(proxy.port, GET, { patienceMs: 20_000 }))
+  const more = Array.from({ length: 14 }, () => sendRaw(proxy.port, GET))
   await eventually(() => held.length === 15)
   t.equal(upstream.connections, 2)
   t.equal(proxy.upstreams.of(DEFAULT_ROUTE).size, 2)
@@ -335,7 +335,7 @@ test('a connection that nothing comes from any more is given up, whatever it is 
   await eventually(
     async () => {
       const post = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc'
-      statuses.push(...(await sendRaw(proxy.port, post, { patienceMs: 20_000 })).statuses)
+      statuses.push(...(await sendRaw(proxy.port, post)).statuses)
       return statuses.at(-1) === 200
     },
     { within: 60_000 },
@@ -352,7 +352,7 @@ test('an answer that is nothing but its head is not reset, whatever length it na
     stream.respond({ ':status': 304, 'content-length': '10' }, { endStream: true })
   })
   const proxy = await startProxy(t, upstream.url, open())
-  t.same((await sendRaw(proxy.port, `${GET}${GET}`)).statuses, [304, 304])
+  t.same((await sendRaw(proxy.port, `${GET}${GET}`, { answers: 2 })).statuses, [304, 304])
   await eventually(() => codes.length === 2)
   t.same(codes, [0, 0])
 })
@@ -366,7 +366,7 @@ test('a service that is only slow keeps its connection', async (t) => {
   })
   const proxy = await startProxy(t, upstream.url, open({ timeoutMs: 1000 }))
   const post = 'POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc'
-  for (let n = 0; n < 3; n++) t.same((await sendRaw(proxy.port, post, { patienceMs: 20_000 })).statuses, [504])
+  for (let n = 0; n < 3; n++) t.same((await sendRaw(proxy.port, post)).statuses, [504])
   t.same((await sendRaw(proxy.port, GET)).statuses, [200])
   t.equal(upstream.connections, 1)
 })
@@ -395,7 +395,7 @@ test('a connection that is going away takes no more requests, and finishes what 
     }
   })
   const proxy = await startProxy(t, upstream.url, open())
-  const first = sendRaw(proxy.port, GET.replace('/', '/held'), { patienceMs: 20_000 })
+  const first = sendRaw(proxy.port, GET.replace('/', '/held'))
   await eventually(() => held.length === 1)
   const [session] = upstream.sessions
   session!.goaway(0)
@@ -420,7 +420,7 @@ test('the client goes: the request ends, and others on the same connection go on
     }
   })
   const proxy = await startProxy(t, upstream.url, open())
-  const kept = sendRaw(proxy.port, GET, { patienceMs: 20_000 })
+  const kept = sendRaw(proxy.port, GET)
   await eventually(() => streams.length === 1)
   for (const bytes of [
     GET,
@@ -483,7 +483,7 @@ test('a slow upstream slows the uploader down; an early answer ends the upload',
   })
   const proxy = await startProxy(t, upstream.url, open({ bodyLimit: 2 ** 40 }))
   const early = await sendRaw(proxy.port, 'POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc', {
-    quietMs: 5000,
+    closes: true,
   })
   t.same(early.statuses, [413])
   t.match(early.text, /connection: close[\s\S]*too much/i)

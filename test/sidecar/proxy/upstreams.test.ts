@@ -73,7 +73,7 @@ test('connections are made when first needed, shared by routes, and let go when 
   t.equal(other.sockets.size, 1)
   t.equal(never.sockets.size, 0)
 
-  const slow = sendRaw(proxy.port, get('/a/slow'), { patienceMs: 20_000 })
+  const slow = sendRaw(proxy.port, get('/a/slow'))
   await eventually(() => other.requests.length === 3)
   const idle = sendRaw(proxy.port, get('/b'), { quietMs: 10 })
   t.same((await idle).statuses, [200])

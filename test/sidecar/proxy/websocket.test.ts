@@ -126,6 +126,7 @@ test('a handshake is decided on like any request, and the service’s refusal is
   const raw = await sendRaw(
     proxy.port,
     'GET /open/../x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    { closes: true },
   )
   t.same(raw.statuses, [400])
   t.ok(raw.closed)
