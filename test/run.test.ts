@@ -1,8 +1,23 @@
-import { join } from 'node:path'
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { type Test, test } from 'tap'
 import { eventually } from './helpers/eventually.ts'
 import { isRunning, type NodeProcess, startNode } from './helpers/process.ts'
-import { uniqueName } from './helpers/unique-name.ts'
+import { guardFolder } from './servers/watchdog.ts'
+
+// A project of its own, with the runner in it: as it starts, tap deletes `.tap/processinfo` of the project, in which every
+// process of the run that this file belongs to writes as it ends. The one in the other's way fails.
+const project = realpathSync(mkdtempSync(join(tmpdir(), 'sallyport-run-')))
+mkdirSync(join(project, 'test'))
+for (const name of ['run.ts', 'helpers', 'servers']) {
+  cpSync(join(import.meta.dirname, name), join(project, 'test', name), { recursive: true })
+}
+for (const name of ['node_modules', 'package.json']) {
+  symlinkSync(join(import.meta.dirname, '..', name), join(project, name))
+}
+const runner = join(project, 'test', 'run.ts')
+guardFolder(project)
 
 // Addresses that nobody asks: the runner then has no server to start.
 const given = { TEST_KAFKA_BROKERS: 'unused', TEST_MONGO_URL: 'unused', TEST_REDIS_URL: 'unused' }
@@ -16,9 +31,18 @@ function run(
   env: Record<string, string> = {},
   args: string[] = [],
 ): NodeProcess {
-  const files = Object.entries(tests).map(([name, body]) => [name, `import { test } from 'tap'\n${body}\n`])
-  const folder = t.testdir({ [uniqueName('run')]: Object.fromEntries(files), 'keep.txt': '' })
-  return startNode(t, join(import.meta.dirname, 'run.ts'), { args: [folder, ...args], env: { ...given, ...env } })
+  const files = Object.entries(tests).map(([name, body]) => [name, `import { test } from 'tap'\n${body}\n`] as const)
+  return startNode(t, runner, { args: [folderOf(files), ...args], env: { ...given, ...env } })
+}
+
+/** A folder of the project with these files. */
+function folderOf(files: readonly (readonly [path: string, text: string])[]): string {
+  const folder = mkdtempSync(join(project, 'test', 'run-'))
+  for (const [path, text] of files) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), text)
+  }
+  return folder
 }
 
 const lastLine = (child: NodeProcess): string | undefined => child.stdout().trimEnd().split('\n').at(-1)
@@ -101,12 +125,12 @@ test('the runner: a server that is required and not to be had', async (t) => {
 
 test('the runner: tests on a cluster are run only where their folder is named', async (t) => {
   const missing = { TEST_SERVERS_MISSING: 'kubernetes' }
-  const folder = t.testdir({
-    'a.test.ts': `import { test } from 'tap'\n${passing}\n`,
-    cluster: { 'b.cluster.ts': `import { test } from 'tap'\n${passing}\n${failing}\n` },
-  })
+  const folder = folderOf([
+    ['a.test.ts', `import { test } from 'tap'\n${passing}\n`],
+    ['cluster/b.cluster.ts', `import { test } from 'tap'\n${passing}\n${failing}\n`],
+  ])
   const runIn = (path: string, env: Record<string, string>): NodeProcess =>
-    startNode(t, join(import.meta.dirname, 'run.ts'), { args: [path], env: { ...given, ...env } })
+    startNode(t, runner, { args: [path], env: { ...given, ...env } })
   const all = runIn(folder, missing)
   t.equal((await all.waitForExit(90_000)).code, 0)
   t.equal(lastLine(all), '2 passed, 0 failed')

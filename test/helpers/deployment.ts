@@ -110,6 +110,8 @@ export async function startRole(t: Test, role: 'issuer' | 'sidecar', env: Env): 
       child
         .stdout()
         .split('\n')
+        // The last may not be there as a whole yet.
+        .slice(0, -1)
         .filter((text) => text.startsWith('{'))
         .map((text) => JSON.parse(text)),
     stop: async (signal = 'SIGTERM', within) => {

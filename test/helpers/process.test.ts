@@ -16,6 +16,14 @@ test('waits for a line of either stream, whenever it came', async (t) => {
   await child.kill()
 })
 
+test('a line is looked at when the whole of it has come, or no more will', async (t) => {
+  const script = `process.stdout.write('port 12')
+setTimeout(() => process.stdout.write('34\\nport 56'), 500)`
+  const child = startNode(t, join(t.testdir({ 'x.mjs': script }), 'x.mjs'))
+  t.equal((await child.waitForLine(/^port (\d+)/))[1], '1234')
+  t.equal((await child.waitForLine(/^port (5\d+)/))[1], '56')
+})
+
 test('nothing of the test runner is in its environment', async (t) => {
   process.env.SALLYPORT_LEAK = '1'
   t.teardown(() => delete process.env.SALLYPORT_LEAK)

@@ -111,7 +111,7 @@ export function startNode(t: Teardown, file: string, options: ProcessOptions = {
     waitForLine: (pattern, within = 60_000) =>
       waitUntil(
         String(pattern),
-        () => firstMatch(pattern, output.stdout) ?? firstMatch(pattern, output.stderr),
+        () => firstMatch(pattern, output.stdout, exit) ?? firstMatch(pattern, output.stderr, exit),
         within,
       ),
     waitForExit: (within = 60_000) => waitUntil('its end', () => exit, within),
@@ -125,10 +125,13 @@ export function startNode(t: Teardown, file: string, options: ProcessOptions = {
   return running
 }
 
-function firstMatch(pattern: RegExp, text: string): RegExpExecArray | undefined {
+function firstMatch(pattern: RegExp, text: string, ended?: Exit): RegExpExecArray | undefined {
   // Without g and y: exec would otherwise go on where the last look ended.
   const fresh = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
-  for (const line of text.split('\n')) {
+  const lines = text.split('\n')
+  // What has come may end anywhere within a line.
+  if (!ended) lines.pop()
+  for (const line of lines) {
     const match = fresh.exec(line)
     if (match) return match
   }

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import { Kafka, logLevel } from 'kafkajs'
 import { MongoClient } from 'mongodb'
+import { eventually } from '../helpers/eventually.ts'
 
 /** The least a test of a server needs from its client. */
 export interface Client {
@@ -23,7 +24,8 @@ export async function connectRedis(url: string): Promise<Client> {
 export async function connectMongo(url: string): Promise<Client> {
   // close() says good-bye to the server, and looks for one for as long as this if it just went.
   const options = { writeConcern: { w: 'majority' as const }, serverSelectionTimeoutMS: 2000 }
-  const client = await new MongoClient(url, options).connect()
+  // … which is too short to connect by where the machine stands still meanwhile.
+  const client = await eventually(() => new MongoClient(url, options).connect(), { message: 'a connection' })
   const values = client.db('test').collection<{ _id: string }>('values')
   return {
     // In a transaction, which only a member of a replica set has.

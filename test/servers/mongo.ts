@@ -61,7 +61,8 @@ export async function startSecureMongo({ certFile, keyFile, caFile, user, passwo
   // The user is made before it asks for one.
   const port = Number(new URL(server.url).port)
   const roles = [{ role: 'root', db: 'admin' }]
-  await withAdmin(address(port), (client) => client.db('admin').command({ createUser: user, pwd: password, roles }))
+  const create = (client: MongoClient) => client.db('admin').command({ createUser: user, pwd: password, roles })
+  await withAdmin(address(port), create, 30_000)
   await server.stopKeepingData()
   more = [...tls, '--auth']
   await server.start()
@@ -106,8 +107,9 @@ function secantusCommand(source: Source & { kind: 'program' }, place: Place, sur
   return { file: source.file, args, env: source.env }
 }
 
-async function withAdmin<T>(address: string, work: (client: MongoClient) => Promise<T>): Promise<T> {
-  const client = new MongoClient(address, { serverSelectionTimeoutMS: 500, connectTimeoutMS: 500 })
+/** @param patienceMs short where it is tried again and again */
+async function withAdmin<T>(address: string, work: (client: MongoClient) => Promise<T>, patienceMs = 500): Promise<T> {
+  const client = new MongoClient(address, { serverSelectionTimeoutMS: patienceMs, connectTimeoutMS: patienceMs })
   try {
     return await work(client)
   } finally {
