@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Server as HttpsServer } from 'node:https'
 import { type AddressInfo, createServer as createNetServer } from 'node:net'
 import { type Clock, systemClock } from '../shared/clock.ts'
+import { closeServer } from '../shared/close-server.ts'
 import { kafkaSecurity } from '../shared/kafka-settings.ts'
 import { createLifecycle, type Lifecycle } from '../shared/lifecycle.ts'
 import { createLog, type Log } from '../shared/log.ts'
@@ -151,7 +152,7 @@ async function start(settings: IssuerSettings, clock: Clock, log: Log, lifecycle
       tls: certificate?.context,
     },
   )
-  lifecycle.onClose('HTTP server', () => app.close())
+  lifecycle.onClose('HTTP server', () => closeServer(app))
   await app.listen({ host: settings.ISSUER_HOST, port: settings.ISSUER_PORT })
   certificate?.keepFresh(app.server as HttpsServer)
   return addressOf(app.server.address() as AddressInfo, certificate ? 'https' : 'http')

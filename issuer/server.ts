@@ -5,6 +5,7 @@ import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
 import { type FastifyInstance, fastify, LogController } from 'fastify'
 import packageJson from '../package.json' with { type: 'json' }
+import { spareUnsentAnswers } from '../shared/close-server.ts'
 import type { Log } from '../shared/log.ts'
 import type { Metrics } from '../shared/metrics.ts'
 import { addOperationRoutes, type Operations } from '../shared/operations.ts'
@@ -71,6 +72,7 @@ export async function createServer(parts: ServerParts, rules: ServerRules): Prom
 
   const app = createApp(log, rules)
   giveUpStalledClients(app.server as Server, rules.stallMs ?? STALL_TIMEOUT_MS)
+  spareUnsentAnswers(app.server as Server)
   addRequestLog(app, metrics)
   addMessageChecks(app)
   await addSecurityHeaders(app)

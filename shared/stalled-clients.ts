@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { answerOn } from './answer-on.ts'
+import { openConnections } from './open-connections.ts'
 
 /** So many looks in the time that a client may take nothing. */
 const LOOKS = 4
@@ -12,13 +13,8 @@ const LOOKS = 4
  * @param stallMs how long nothing may move: milliseconds; up to a quarter more until it is seen
  */
 export function giveUpStalledClients(server: Server, stallMs: number): void {
-  const open = new Set<Socket>()
+  const open = openConnections(server)
   const timed = new WeakSet<Socket>()
-  const isTls = 'setSecureContext' in server
-  server.on(isTls ? 'secureConnection' : 'connection', (socket: Socket) => {
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
-  })
   const look = () => {
     for (const socket of open) {
       // Whoever takes the connection over, as a WebSocket does, bounds it.

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Clock } from '../shared/clock.ts'
+import { closeServer, spareUnsentAnswers } from '../shared/close-server.ts'
 import { pause } from '../shared/lifecycle.ts'
 import type { Log } from '../shared/log.ts'
 import { NO_SCHEMAS } from '../shared/no-schemas.ts'
@@ -54,8 +55,6 @@ export interface ProxyParts {
 const MAX_HEAD_BYTES = 16 * 1024
 /** Longer than the load balancers before it keep an idle connection (60 s), so that it is they who close. */
 const KEEP_ALIVE_MS = 72_000
-/** How often a drain ends the connections that idle: milliseconds. */
-const IDLE_LOOK_MS = 200
 /** What is left this long after it was ended is cut: milliseconds. */
 const CUT_AFTER_MS = 1500
 
@@ -99,6 +98,7 @@ export function buildProxy(parts: ProxyParts): FastifyInstance {
   // Node drops the fields beyond this number unseen (CVE-2026-58044); the head's size bounds them already.
   server.maxHeadersCount = 0
   giveUpStalledClients(server, parts.timeouts.stallMs)
+  spareUnsentAnswers(server)
 
   // Bodies are nobody's business here: no method has one that Fastify would read or judge by its content type.
   for (const method of METHODS) app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
@@ -152,14 +152,10 @@ export interface DrainTimes {
  */
 export async function drain(app: FastifyInstance, openStreams: OpenStreams, times: DrainTimes): Promise<void> {
   await pause(times.delayMs)
-  const closed = app.close()
-  // An answer that had begun before could not say that it is its connection's last; Node would go on keeping that.
-  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_LOOK_MS)
   const deadline = setTimeout(() => {
     openStreams.endAll('draining')
     setTimeout(() => app.server.closeAllConnections(), CUT_AFTER_MS).unref()
   }, times.deadlineMs)
-  await closed
-  clearInterval(idle)
+  await closeServer(app)
   clearTimeout(deadline)
 }

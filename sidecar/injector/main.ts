@@ -1,6 +1,7 @@
 import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { closeServer } from '../../shared/close-server.ts'
 import { createLifecycle, type Lifecycle, pause } from '../../shared/lifecycle.ts'
 import { createLog, type Log } from '../../shared/log.ts'
 import { addProcessMetrics, createMetrics } from '../../shared/metrics.ts'
@@ -76,7 +77,7 @@ async function start(settings: InjectorSettings, log: Log, lifecycle: Lifecycle)
         log.info('draining')
         await pause(settings.DRAIN_DELAY)
         const deadline = setTimeout(() => webhook.server.closeAllConnections(), settings.DRAIN_DEADLINE)
-        await webhook.close()
+        await closeServer(webhook)
         clearTimeout(deadline)
       }
       await lifecycle.close()

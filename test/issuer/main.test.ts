@@ -1,9 +1,14 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { startIssuer } from '../../issuer/main.ts'
 import { createLog } from '../../shared/log.ts'
+import { readAnswers } from '../helpers/answers.ts'
 import { call, claimsOf, login, logout, refresh, register } from '../helpers/client.ts'
+import { eventually } from '../helpers/eventually.ts'
+import { isRefused } from '../helpers/is-refused.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const HASHING = { HASH_MEMORY_KIB: '7168', HASH_TIME: '5' }
@@ -32,6 +37,27 @@ test('users, sessions, keys and logouts outlive a restart', async (t) => {
   t.equal((await refresh(second.url, live.refresh_token)).status, 200)
   t.equal((await refresh(second.url, ended.refresh_token)).status, 401)
   await login(second.url, credentials)
+})
+
+test('who is being answered when it closes gets the answer, and keeps it open no longer', async (t) => {
+  const issuer = await start(t, { DATA_DIR: join(temporaryFolder(t), 'data') })
+  const body = JSON.stringify(await register(issuer.url))
+  const port = Number(new URL(issuer.url).port)
+  const client = connect(port, '127.0.0.1')
+  const ended = once(client, 'close')
+  let text = ''
+  client.setEncoding('latin1').on('data', (chunk) => {
+    text += chunk
+  })
+  const fields = ['Host: a', 'Content-Type: application/json', `Content-Length: ${body.length}`, 'Expect: 100-continue']
+  client.write(`POST /auth/login HTTP/1.1\r\n${fields.join('\r\n')}\r\n\r\n`)
+  await eventually(() => text === 'HTTP/1.1 100 Continue\r\n\r\n')
+  const closed = issuer.close()
+  await eventually(() => isRefused(port), { message: 'it accepts nobody any more' })
+  client.write(body)
+  await Promise.all([ended, closed])
+  t.match(readAnswers(text, true), [{ status: 200, complete: true }])
+  t.notMatch(issuer.lines.join(), 'did not end cleanly')
 })
 
 test('without ISSUER_URL the issuer is named after where it listens', async (t) => {

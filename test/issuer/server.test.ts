@@ -1,30 +1,43 @@
-import { connect, type Socket } from 'node:net'
-import { test } from 'tap'
+import { once } from 'node:events'
+import { type Test, test } from 'tap'
+import type { ServerRules } from '../../issuer/server.ts'
+import { closeServer } from '../../shared/close-server.ts'
+import { readAnswers } from '../helpers/answers.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { startUnreadClient } from '../helpers/unread-answers.ts'
 import { buildIssuer } from './build.ts'
 
-test('a client that takes nothing of an answer is given up', async (t) => {
-  const { app } = await buildIssuer(t, { rules: { stallMs: 3000 } })
+async function startUnread(t: Test, rules: Partial<ServerRules>) {
+  const { app } = await buildIssuer(t, { rules })
   await app.listen({ host: '127.0.0.1', port: 0 })
-  const { server } = app
-  const accepted: Socket[] = []
-  server.on('connection', (socket: Socket) => accepted.push(socket))
-  let asked = 0
-  server.on('request', () => asked++)
-  const client = connect((server.address() as { port: number }).port, '127.0.0.1')
-  client.on('error', () => {})
-  t.teardown(() => client.destroy())
-  client.pause()
-  await eventually(() => accepted.length === 1)
-  const [end] = accepted
+  let arrived = 0
+  app.server.on('request', () => arrived++)
+  const unread = await startUnreadClient(t, app.server, 'GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n')
+  return { app, ...unread, askUntilAnAnswerWaits: () => unread.askUntilAnAnswerWaits(() => arrived) }
+}
+
+test('a client that takes nothing of an answer is given up', async (t) => {
+  const { end, askUntilAnAnswerWaits } = await startUnread(t, { stallMs: 3000 })
   // Again and again: what waited may have found a place in the kernel after all.
-  const askUntilAnAnswerWaits = async () => {
-    for (let n = 0; !end!.destroyed && end!.writableLength === 0 && n < 10_000; n++) {
-      const before = asked
-      client.write('GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n')
-      await eventually(() => asked > before || end!.writableLength > 0, { every: 1 })
-    }
-    return end!.destroyed
+  const isGivenUp = async () => {
+    await askUntilAnAnswerWaits()
+    return end.destroyed
   }
-  await eventually(askUntilAnAnswerWaits, { within: 60_000 })
+  await eventually(isGivenUp, { within: 60_000 })
+})
+
+test('an answer that waits for a slow client to take it is not cut off when the server closes', async (t) => {
+  const { app, client, asked, askUntilAnAnswerWaits } = await startUnread(t, {})
+  await askUntilAnAnswerWaits()
+  const closed = closeServer(app)
+  await eventually(() => !app.server.listening)
+  let text = ''
+  client.setEncoding('latin1').on('data', (chunk) => {
+    text += chunk
+  })
+  await once(client.resume(), 'close')
+  await closed
+  const answers = readAnswers(text, true)
+  t.equal(answers.length, asked())
+  t.ok(answers.every(({ status, complete }) => status === 200 && complete))
 })

@@ -4,9 +4,12 @@ import { connect } from 'node:net'
 import { test } from 'tap'
 import { WebSocket } from 'ws'
 import { drain } from '../../sidecar/server.ts'
+import { readAnswers } from '../helpers/answers.ts'
 import { eventually } from '../helpers/eventually.ts'
+import { isRefused } from '../helpers/is-refused.ts'
 import { sendRaw, startRawUpstream } from '../helpers/raw-http.ts'
 import { startProxy } from '../helpers/sidecar-proxy.ts'
+import { startUnreadClient } from '../helpers/unread-answers.ts'
 
 const OPEN = { routes: [{ name: 'open', path: '/**', access: 'public' as const }] }
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -27,7 +30,7 @@ test('the drain: goes on accepting, then finishes what is open, and loses nothin
   t.same(during.statuses, [200], 'still accepted')
   t.match(during.text, /connection: close/i)
   t.ok(during.closed, 'but not kept')
-  await eventually(() => refused(proxy.port), { message: 'no longer accepted' })
+  await eventually(() => isRefused(proxy.port), { message: 'no longer accepted' })
   answer()
   const finished = await slow
   t.same(finished.statuses, [200])
@@ -53,6 +56,25 @@ test('what has not finished by the deadline is ended, WebSockets with 1001', asy
   t.equal((await closed)[0], 1001)
   const cut = await endless
   t.ok(cut.closed && !cut.text.includes('0\r\n\r\n'))
+})
+
+test('an answer that waits for a slow client to take it is not cut off', async (t) => {
+  const body = 'x'.repeat(12 * 1024)
+  const upstream = await startRawUpstream(t, (_request, response) => response.end(body))
+  const proxy = await startProxy(t, upstream.url, OPEN)
+  const slow = await startUnreadClient(t, proxy.app.server, GET)
+  await slow.askUntilAnAnswerWaits(() => upstream.requests.length)
+  const drained = drain(proxy.app, proxy.openStreams, { delayMs: 0, deadlineMs: 60_000 })
+  await eventually(() => isRefused(proxy.port))
+  let text = ''
+  slow.client.setEncoding('latin1').on('data', (chunk) => {
+    text += chunk
+  })
+  await once(slow.client.resume(), 'close')
+  const answers = readAnswers(text, true)
+  t.equal(answers.length, slow.asked())
+  t.ok(answers.every((answer) => answer.status === 200 && answer.complete && answer.body === body))
+  await drained
 })
 
 test('connections that idle do not hold up the drain', async (t) => {
@@ -107,14 +129,3 @@ test('under load no accepted request is lost', async (t) => {
   )
   t.equal(proxy.openStreams.size, 0)
 })
-
-function refused(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.on('connect', () => {
-      socket.destroy()
-      resolve(false)
-    })
-    socket.on('error', () => resolve(true))
-  })
-}

@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { eventually } from '../../helpers/eventually.ts'
 import { sendRaw, startRawUpstream } from '../../helpers/raw-http.ts'
 import { type ProxyOptions, startProxy } from '../../helpers/sidecar-proxy.ts'
+import { startUnreadClient } from '../../helpers/unread-answers.ts'
 
 // What RFC 9110 and RFC 9112 ask of a gateway and forward.test.ts does not show, against upstreams that are only sockets.
 
@@ -253,24 +254,13 @@ test('a client that takes nothing more is given up; one that is slow is not', as
 test('so is one that takes nothing of an answer that is complete, and one that idles', async (t) => {
   const upstream = await startRawUpstream(t, (_request, response) => response.end(Buffer.alloc(12 * 1024)))
   const proxy = await startProxy(t, upstream.url, { ...OPEN, timeouts: { stallMs: 500 } })
-  const accepted: Socket[] = []
-  proxy.app.server.on('connection', (socket: Socket) => accepted.push(socket))
-  const stalled = connect(proxy.port, '127.0.0.1')
-  stalled.on('error', () => {})
-  t.teardown(() => stalled.destroy())
-  stalled.pause()
-  await eventually(() => accepted.length === 1)
-  const [end] = accepted
+  const stalled = await startUnreadClient(t, proxy.app.server, GET)
   // Again and again: what waited may have found a place in the kernel after all.
-  const askUntilAnAnswerWaits = async () => {
-    for (let n = 0; !end!.destroyed && end!.writableLength === 0 && n < 10_000; n++) {
-      const before = upstream.requests.length
-      stalled.write(GET)
-      await eventually(() => upstream.requests.length > before || end!.writableLength > 0, { every: 1 })
-    }
-    return end!.destroyed
+  const isGivenUp = async () => {
+    await stalled.askUntilAnAnswerWaits(() => upstream.requests.length)
+    return stalled.end.destroyed
   }
-  await eventually(askUntilAnAnswerWaits, { within: 60_000 })
+  await eventually(isGivenUp, { within: 60_000 })
   await eventually(() => proxy.openStreams.size === 0)
 
   Object.assign(proxy.app.server, { keepAliveTimeout: 50 })
