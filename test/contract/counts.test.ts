@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { createMemoryCounts } from '../../issuer/adapters/memory/counts.ts'
 import type { Guess, GuessCounts } from '../../issuer/domain/ports.ts'
-import { FAILURE_RULES, LONGEST_WAIT_MS } from '../../issuer/domain/throttle.ts'
+import { FAILURE_RULES, LONGEST_WAIT_MS, waitAfter } from '../../issuer/domain/throttle.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { eventually } from '../helpers/eventually.ts'
 import { serversPlace } from '../helpers/stores.ts'
@@ -60,6 +60,15 @@ for (const name of ['memory', 'Redis']) {
   })
 }
 
+/** Wrong again and again from one network, as soon as may be, and once more right after the longest wait has begun. */
+const TO_THE_LONGEST_WAIT = Array.from({ length: 15 }, (_, failures) => ({
+  account: 'a',
+  network: 0,
+  outcome: 'wrong',
+  again: Number(failures === 14),
+  pause: failures < 5 ? 0 : waitAfter(failures, FAILURE_RULES.pair),
+}))
+
 test('Redis counts as the rules say', { skip }, async (t) => {
   const { counts } = await (await serversPlace(t)).open()
   const waits = new Set<number>()
@@ -90,7 +99,8 @@ test('Redis counts as the rules say', { skip }, async (t) => {
       }
       return true
     }),
-    { numRuns: 40 },
+    // By chance alone one search in thousands does not come that far.
+    { numRuns: 40, examples: [[TO_THE_LONGEST_WAIT]] },
   )
   t.ok(waits.has(LONGEST_WAIT_MS), 'up to the longest wait')
   t.ok(waits.size > 20, `${waits.size} different waits`)

@@ -184,7 +184,8 @@ for (const { name, skip, place } of ADAPTERS) {
 
     t.test('of 700 sessions none is left', async (t) => {
       const sub = uniqueName('user')
-      await Promise.all(Array.from({ length: 700 }, () => created({ sub })))
+      // Some at a time: a command that waits behind so many others has a second, also on a busy machine.
+      for (let n = 0; n < 7; n++) await Promise.all(Array.from({ length: 100 }, () => created({ sub })))
       t.equal((await others.list(sub, Date.now())).length, 700)
       t.equal(await others.endAll(sub, 1, Date.now()), 700)
       t.same(await sessions.list(sub, Date.now()), [])

@@ -28,7 +28,8 @@ for (const { name, skip, place } of ADAPTERS) {
     t.same(await one.all(), [])
 
     const answers = await Promise.all(
-      Array.from({ length: 20 }, async (_, n) => {
+      // Few: under MongoDB each that loses begins anew, and has 5 s in all, also on a busy machine.
+      Array.from({ length: 10 }, async (_, n) => {
         const replica = replicas[n % replicas.length]!
         const after = await replica.change((keys) => (hasCurrent(keys) ? keys : [...keys, aKey(`key-${n}`)]))
         // Whoever came too late goes on with the winner's key: it has to be there by then.
@@ -37,7 +38,7 @@ for (const { name, skip, place } of ADAPTERS) {
     )
     const [first] = await one.all()
     for (const { after, seen } of answers) {
-      t.same(after, [first], 'of 20 at once one wins, and all are told')
+      t.same(after, [first], 'of 10 at once one wins, and all are told')
       t.same(seen, [first])
     }
 

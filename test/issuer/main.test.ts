@@ -27,7 +27,11 @@ test('users, sessions, keys and logouts outlive a restart', async (t) => {
   const credentials = await register(first.url)
   const [ended, live] = [await login(first.url, credentials), await login(first.url, credentials)]
   t.match(await logout(first.url, ended.access_token), { status: 200, body: { propagated: true } })
-  const keys = (await call(`${first.url}/.well-known/jwks.json`)).body
+  // The key that stands by is made after the start.
+  const keys = await eventually(async () => {
+    const { body } = await call<{ keys: object[] }>(`${first.url}/.well-known/jwks.json`)
+    return body.keys.length === 2 && body
+  })
   await first.close()
 
   const second = await start(t, env)

@@ -61,6 +61,8 @@ test('a broker that is killed and started again: the publisher recovers, and eve
   await server.start()
   await eventually(() => ledger.entries.every(({ published }) => published), { within: 60_000 })
   await logOut(5)
+  // One that was refused is the outbox's to publish.
+  await eventually(() => ledger.entries.every(({ published }) => published), { within: 60_000 })
   const arrived = await idsOf(server.url, topic)
   t.same(
     ids.filter((id) => !arrived.includes(id)),
@@ -88,5 +90,6 @@ test('a broker that hangs: publish is refused within the deadline, and works aga
   await publisher.publish([event('after')])
   const arrived = await idsOf(server.url, topic)
   t.equal(arrived[0], 'before')
-  t.equal(arrived.at(-1), 'after')
+  // What the old connection had brought may still be written, before or after what the new one brings.
+  t.ok(arrived.includes('after'), arrived.join())
 })

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
 import { openSqliteStore } from '../../../../issuer/adapters/sqlite/store.ts'
 import { StoreUnavailable } from '../../../../issuer/domain/ports.ts'
+import { RETRY_WINDOW_MS } from '../../../../issuer/domain/session.ts'
 import { type Clock, systemClock } from '../../../../shared/clock.ts'
 import { eventually } from '../../../helpers/eventually.ts'
 import { startNode } from '../../../helpers/process.ts'
@@ -80,6 +81,7 @@ test('of two processes that refresh with one token, one rotates', async (t) => {
   // Not many more: one that waits for the others' commits gives up after 2 s, and a disk may take 30 ms for each.
   const made = Array.from({ length: 60 }, () => aSession({ sub }))
   for (const session of made) await sessions.create(session)
+  const began = performance.now()
   const rotators = [1, 2, 3].map(() => startNode(t, ROTATOR, { args: [folder, sub] }))
   await Promise.all(rotators.map((rotator) => rotator.waitForExit(90_000)))
   const lines = rotators.flatMap((rotator) => rotator.stdout().trim().split('\n'))
@@ -87,7 +89,9 @@ test('of two processes that refresh with one token, one rotates', async (t) => {
   const rotated = lines.filter((line) => line.startsWith('rotated '))
   t.equal(rotated.length, 60)
   t.equal(new Set(rotated).size, 60)
-  t.equal(lines.filter((line) => line.startsWith('retry ')).length, 120)
+  // One that comes so late that it could be a thief is taken for one.
+  const others = performance.now() - began < RETRY_WINDOW_MS ? /^retry / : /^(retry|reused) /
+  t.equal(lines.filter((line) => others.test(line)).length, 120)
 })
 
 test('only the owner can read the folder and the file', { skip: process.platform === 'win32' }, async (t) => {
